@@ -1,0 +1,3 @@
+module github.com/inmanta/inmanta-docker
+
+go 1.26
