@@ -1,0 +1,84 @@
+package settings
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/distribution/reference"
+)
+
+func ip(value string) (what, fix string) {
+	if _, err := netip.ParseAddr(strings.Trim(value, "[]")); err != nil {
+		return fmt.Sprintf("%q is not an IP address", value),
+			"write an address of this host, such as 127.0.0.1 (this host only) or 0.0.0.0 (every network)"
+	}
+	return "", ""
+}
+
+func port(value string) (what, fix string) {
+	const fixed = "write one port number from 1 to 65535"
+	n, err := strconv.ParseUint(value, 10, 32)
+	if err != nil || strings.HasPrefix(value, "+") {
+		return fmt.Sprintf("%q is not a port number", value), fixed
+	}
+	if n < 1 || n > 65535 {
+		return fmt.Sprintf("port %s does not exist", value), fixed
+	}
+	return "", ""
+}
+
+func image(value string) (what, fix string) {
+	if _, err := reference.ParseNormalizedNamed(value); err != nil {
+		return fmt.Sprintf("%q is not an image name (%v)", value, err),
+			"write a name such as ghcr.io/inmanta/orchestrator:latest"
+	}
+	return "", ""
+}
+
+var versionForm = regexp.MustCompile(`^([1-9][0-9]*)([.-][A-Za-z0-9_.-]*)?$`)
+
+func postgreSQLVersion(value string) (what, fix string) {
+	if !versionForm.MatchString(value) {
+		return fmt.Sprintf("%q is not a PostgreSQL version", value),
+			"write a major version such as 16, or a tag of the postgres image such as 16.4 or 16-alpine"
+	}
+	return "", ""
+}
+
+// Major is the major version in a POSTGRESQL_VERSION ("16", "16.4", "16-alpine"); 0 if there is none.
+func Major(version string) int {
+	m := versionForm.FindStringSubmatch(version)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
+
+// The engine's own rule for container names, which the prefix begins.
+var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+func namePrefix(value string) (what, fix string) {
+	if !nameForm.MatchString(value) {
+		return fmt.Sprintf("%q cannot begin a container's name", value),
+			"write letters, digits, '_', '.' and '-', beginning with a letter or digit"
+	}
+	return "", ""
+}
+
+// The password is handed over as one line of a file, so it must be one, and
+// survive having its ends trimmed.
+func password(value string) (what, fix string) {
+	const fixed = "use printable characters with no space at either end (inmanta-docker init generates a good one)"
+	if strings.ContainsFunc(value, unicode.IsControl) {
+		return "the password contains a line break or another control character", fixed
+	}
+	if strings.TrimSpace(value) != value {
+		return "the password begins or ends with a space", fixed
+	}
+	return "", ""
+}

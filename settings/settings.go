@@ -1,0 +1,122 @@
+// Package settings is every setting of the deployment, once: its name, its
+// default, which compose file uses it, what it does and which values it takes.
+// The README's table and the checks before `up` both come from here.
+package settings
+
+// Setting is one environment variable that the compose files interpolate.
+type Setting struct {
+	// Name is the variable's name.
+	Name string
+	// Default is what the compose files use when it is unset or empty; "" where
+	// there is none.
+	Default string
+	// UsedBy is the compose file that reads it; "all" where every one does.
+	UsedBy string
+	// Description is one sentence, for the README.
+	Description string
+	// Secret values are never printed.
+	Secret bool
+	// Check says what is wrong with a value and what to write instead; the
+	// first answer is empty when nothing is. Empty values are never checked:
+	// they mean the default. Nil takes anything.
+	Check func(value string) (what, fix string)
+}
+
+// Names of the settings that code asks for.
+const (
+	OrchestratorImage = "INMANTA_ORCHESTRATOR_IMAGE"
+	OrchestratorIP    = "INMANTA_ORCHESTRATOR_IP"
+	OrchestratorPort  = "INMANTA_ORCHESTRATOR_PORT"
+	PostgreSQLVersion = "POSTGRESQL_VERSION"
+	PostgreSQLImage   = "POSTGRESQL_IMAGE"
+	DatabasePassword  = "INMANTA_DATABASE_PASSWORD"
+	NamePrefix        = "INMANTA_NAME"
+	AuthorizedKeys    = "INMANTA_AUTHORIZED_KEYS"
+	SSHSidecarIP      = "INMANTA_SSH_SIDECAR_IP"
+	SSHSidecarPort    = "INMANTA_SSH_SIDECAR_PORT"
+	ModuleRepoURL     = "INMANTA_MODULE_REPO_URL"
+	ModuleRepoBranch  = "INMANTA_MODULE_REPO_BRANCH"
+	PytestArguments   = "INMANTA_PYTEST_ARGUMENTS"
+	CodeServerIP      = "INMANTA_CODE_SERVER_IP"
+	CodeServerPort    = "INMANTA_CODE_SERVER_PORT"
+)
+
+// All are the settings, in the order of the README's table.
+var All = []Setting{
+	{
+		Name: OrchestratorImage, Default: "ghcr.io/inmanta/orchestrator:latest", UsedBy: "all", Check: image,
+		Description: "Which container image the orchestrator (and the sidecars) use.",
+	},
+	{
+		Name: OrchestratorIP, Default: "127.0.0.1", UsedBy: "docker-compose.yml", Check: ip,
+		Description: "On which ip of the **host** the orchestrator api is made available.",
+	},
+	{
+		Name: OrchestratorPort, Default: "8888", UsedBy: "docker-compose.yml", Check: port,
+		Description: "On which port of the **host** the orchestrator api is made available.",
+	},
+	{
+		Name: PostgreSQLVersion, Default: "16", UsedBy: "docker-compose.yml", Check: postgreSQLVersion,
+		Description: "The PostgreSQL version of the db container; it should match the one required by the orchestrator version in use.",
+	},
+	{
+		Name: PostgreSQLImage, Default: "postgres:${POSTGRESQL_VERSION:-16}", UsedBy: "docker-compose.yml", Check: image,
+		Description: "Which container image the database uses, when it is not the official one of that version (a mirror, or a locally built one).",
+	},
+	{
+		Name: DatabasePassword, Default: "inmanta", UsedBy: "docker-compose.yml", Check: password, Secret: true,
+		Description: "The password of the database user `inmanta`. `inmanta-docker init` generates one. An existing database volume keeps the password it was made with.",
+	},
+	{
+		Name: NamePrefix, Default: "inmanta", UsedBy: "all", Check: namePrefix,
+		Description: "Prefix of every container's name, so that two deployments fit on one host.",
+	},
+	{
+		Name: AuthorizedKeys, UsedBy: "docker-compose.ssh.yml",
+		Description: "The public keys, new-line separated, that may log in to the ssh sidecar as the inmanta user.",
+	},
+	{
+		Name: SSHSidecarIP, Default: "127.0.0.1", UsedBy: "docker-compose.ssh.yml", Check: ip,
+		Description: "On which ip of the **host** the ssh sidecar is made available.",
+	},
+	{
+		Name: SSHSidecarPort, Default: "2222", UsedBy: "docker-compose.ssh.yml", Check: port,
+		Description: "On which port of the **host** the ssh sidecar is made available.",
+	},
+	{
+		Name: ModuleRepoURL, UsedBy: "docker-compose.init.yml",
+		Description: "The url of the git repo containing the init test case.",
+	},
+	{
+		Name: ModuleRepoBranch, Default: "master", UsedBy: "docker-compose.init.yml",
+		Description: "The branch of the git repo containing the init test case.",
+	},
+	{
+		Name: PytestArguments, Default: "tests", UsedBy: "docker-compose.init.yml",
+		Description: "The arguments to give to pytest when running the initialization tests.",
+	},
+	{
+		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,
+		Description: "On which ip of the **host** the code server sidecar is made available.",
+	},
+	{
+		Name: CodeServerPort, Default: "8080", UsedBy: "docker-compose.code.yml", Check: port,
+		Description: "On which port of the **host** the code server sidecar is made available.",
+	},
+}
+
+// Find is the setting of that name.
+func Find(name string) (Setting, bool) {
+	for _, s := range All {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}
+
+// IsSecret says whether values under this name must never be printed.
+func IsSecret(name string) bool {
+	s, _ := Find(name)
+	return s.Secret
+}
