@@ -1,0 +1,147 @@
+// Package topology composes a deployment's overlays and settings into one
+// Compose project, and knows where in the files each value came from.
+package topology
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/compose/v5/pkg/api"
+	"github.com/docker/compose/v5/pkg/compose"
+
+	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/problem"
+)
+
+// Stack is a deployment as one Compose project.
+type Stack struct {
+	// Project is what Compose runs: the same that `docker compose` would.
+	Project *types.Project
+	// Sources are the compose files' texts, in the topology's order, for Explain.
+	Sources []Source
+}
+
+// Source is one compose file's text.
+type Source struct {
+	Path string
+	Text []byte
+}
+
+// Load composes the deployment. An error is a problem that names the file and,
+// where the parser knows it, the line.
+func Load(ctx context.Context, d deployment.Deployment) (Stack, error) {
+	sources, err := read(d)
+	if err != nil {
+		return Stack{}, err
+	}
+	temporary, paths, err := onDisk(d)
+	if err != nil {
+		return Stack{}, err
+	}
+	if temporary != "" {
+		defer os.RemoveAll(temporary)
+	}
+	project, err := load(ctx, d, paths)
+	if err != nil {
+		return Stack{}, locate(ctx, d, paths, err)
+	}
+	return Stack{Project: project, Sources: sources}, nil
+}
+
+func load(ctx context.Context, d deployment.Deployment, paths []string) (*types.Project, error) {
+	// Loading needs no engine: the SDK asks for one only to fetch compose
+	// files from elsewhere, which Offline rules out.
+	loader, err := compose.NewComposeService(nil)
+	if err != nil {
+		return nil, err
+	}
+	var envFiles []string
+	if d.ExplicitEnvFiles {
+		for _, f := range d.EnvFiles {
+			envFiles = append(envFiles, f.Path)
+		}
+	}
+	project, err := loader.LoadProject(ctx, api.ProjectLoadOptions{
+		ProjectName: d.ProjectName,
+		ConfigPaths: paths,
+		WorkingDir:  d.Dir,
+		EnvFiles:    envFiles,
+		Offline:     true,
+		// As the stock tool's up does: resolving is a step of its own below.
+		ProjectOptionsFns: []cli.ProjectOptionsFn{cli.WithoutEnvironmentResolution, cli.WithEnv(d.Env())},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return project.WithServicesEnvironmentResolved(true)
+}
+
+func read(d deployment.Deployment) ([]Source, error) {
+	var sources []Source
+	for _, f := range d.Files {
+		text := f.Embedded
+		if text == nil {
+			var err error
+			if text, err = os.ReadFile(f.Path); err != nil {
+				return nil, problem.Problem{
+					ID: "compose-file-unreadable", Where: f.Path, What: fmt.Sprintf("the compose file cannot be read: %v", err),
+					Fix: "give this user the right to read it, or run as its owner", Err: err,
+				}
+			}
+		}
+		sources = append(sources, Source{Path: f.Path, Text: text})
+	}
+	return sources, nil
+}
+
+// onDisk gives every file a path that Compose can read: files of this binary
+// go to a temporary directory for as long as loading takes.
+func onDisk(d deployment.Deployment) (temporary string, paths []string, err error) {
+	for _, f := range d.Files {
+		if f.Embedded == nil {
+			paths = append(paths, f.Path)
+			continue
+		}
+		if temporary == "" {
+			if temporary, err = os.MkdirTemp("", "inmanta-docker-"); err != nil {
+				return "", nil, fmt.Errorf("unpacking compose files: %w", err)
+			}
+		}
+		path := filepath.Join(temporary, f.Name())
+		if err := os.WriteFile(path, f.Embedded, 0o600); err != nil {
+			os.RemoveAll(temporary)
+			return "", nil, fmt.Errorf("unpacking compose files: %w", err)
+		}
+		paths = append(paths, path)
+	}
+	return temporary, paths, nil
+}
+
+var lineForm = regexp.MustCompile(`line (\d+)`)
+
+// locate says which file breaks the composition: the one with which loading
+// begins to fail when they are added one by one.
+func locate(ctx context.Context, d deployment.Deployment, paths []string, cause error) error {
+	where := d.Files[len(d.Files)-1].Path
+	for i := range paths {
+		if _, err := load(ctx, d, slices.Clone(paths[:i+1])); err != nil {
+			where, cause = d.Files[i].Path, err
+			break
+		}
+	}
+	if m := lineForm.FindStringSubmatch(cause.Error()); m != nil {
+		where += ":" + m[1]
+	} else if line := lineOf(d, where, cause.Error()); line > 0 {
+		where = fmt.Sprintf("%s:%d", where, line)
+	}
+	return problem.Problem{
+		ID: "compose-file", Where: where, What: fmt.Sprintf("the compose files do not fit together: %v", cause),
+		Fix: "mend that file, or leave it out of the topology", Err: cause,
+	}
+}
