@@ -1,0 +1,70 @@
+# Every target works from a fresh clone with Go, make and, where no container
+# engine runs yet, apt.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     ?= bin
+# The machine's own, unless a release asks for another: see `dist`.
+GOARCH  ?= $(shell go env GOARCH)
+
+# The version is stamped below, so Go need not ask git, which refuses a checkout of another user.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+# Only `build` compiles for another machine; what runs here is for this one.
+unexport GOARCH
+
+.PHONY: help
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: engine build ## An orchestrator and its database, healthy
+	@$(BIN)/inmanta-docker image ensure
+	@$(BIN)/inmanta-docker up
+
+.PHONY: down
+down: build ## Stop and remove them; their data stays
+	@$(BIN)/inmanta-docker down
+
+.PHONY: test
+test: engine ## Every test, the end-to-end ones included
+	@# Nothing from the cache: a result of yesterday's engine says nothing about today's.
+	go test -count=1 -timeout=40m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck and, where its database can be reached, govulncheck
+	@tools/lint
+
+.PHONY: bench
+bench: engine build ## Measure against stock docker compose
+	@go run ./bench
+
+.PHONY: build
+build: ## Both binaries, static, in bin/
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) go build -trimpath \
+		-ldflags '-s -w -X main.version=$(VERSION)' \
+		-o $(BIN)/ ./cmd/inmanta-docker ./cmd/inmanta-sidecar
+
+.PHONY: docs
+docs: build ## Write the generated pages of docs/reference/ again
+	@$(BIN)/inmanta-docker docs docs/reference
+
+.PHONY: dist
+dist: ## One archive a platform, for machines without Go, in dist/
+	@for arch in amd64 arm64; do \
+		$(MAKE) build GOARCH=$$arch BIN=dist/build/$$arch; \
+	done
+	@go run ./cmd/dist -version '$(VERSION)' -binaries dist/build -to dist
+
+.PHONY: clean
+clean: ## Remove what was built; images, containers and their data stay
+	rm -rf bin dist
+
+# No engine, no orchestrator: one is started, or installed first.
+.PHONY: engine
+engine:
+	@go run ./cmd/host-engine
