@@ -205,7 +205,7 @@ func (d Deployment) topology(req Request, shell, flags map[string]string) ([]str
 			file := OverlayFile(name)
 			path := filepath.Join(d.Dir, file)
 			if !slices.Contains(Overlays(), name) && !exists(path) {
-				problems = append(problems, unknownOverlay("--with "+name, name))
+				problems = append(problems, UnknownOverlay("--with "+name, name))
 				continue
 			}
 			if !slices.Contains(paths, path) {
@@ -286,7 +286,8 @@ func Overlays() []string {
 // OverlayFile is the file of the overlay called name.
 func OverlayFile(name string) string { return "docker-compose." + name + ".yml" }
 
-func unknownOverlay(where, name string) problem.Problem {
+// UnknownOverlay is the problem of naming an overlay that this binary does not carry.
+func UnknownOverlay(where, name string) problem.Problem {
 	return problem.Problem{
 		ID: "unknown-overlay", Where: where, What: fmt.Sprintf("there is no overlay %q", name),
 		Fix: "the overlays are: " + strings.Join(Overlays(), ", "),

@@ -304,7 +304,7 @@ var (
 )
 
 // lineOf is the line of the place that a loading error names; 0 where it names none.
-func lineOf(d deployment.Deployment, file, message string) int {
+func lineOf(source Source, message string) int {
 	m := pathForm.FindStringSubmatch(message)
 	if m == nil {
 		return 0
@@ -313,22 +313,13 @@ func lineOf(d deployment.Deployment, file, message string) int {
 	if extra := extraForm.FindStringSubmatch(message); extra != nil {
 		path = append(path, extra[1])
 	}
-	sources, err := read(d)
+	document, err := parse(source.Text)
 	if err != nil {
 		return 0
 	}
-	for _, source := range sources {
-		if source.Path != file {
-			continue
-		}
-		document, err := parse(source.Text)
-		if err != nil {
-			return 0
-		}
-		for ; len(path) > 0; path = path[:len(path)-1] {
-			if node := find(document, path); node != nil {
-				return node.Line
-			}
+	for ; len(path) > 0; path = path[:len(path)-1] {
+		if node := find(document, path); node != nil {
+			return node.Line
 		}
 	}
 	return 0

@@ -40,28 +40,29 @@ func Load(ctx context.Context, d deployment.Deployment) (Stack, error) {
 	if err != nil {
 		return Stack{}, err
 	}
-	temporary, paths, err := onDisk(d)
+	d, cleanUp, err := Unpack(d)
 	if err != nil {
 		return Stack{}, err
 	}
-	if temporary != "" {
-		defer os.RemoveAll(temporary)
-	}
-	project, err := load(ctx, d, paths)
+	defer cleanUp()
+	project, err := load(ctx, d, d.Files)
 	if err != nil {
-		return Stack{}, locate(ctx, d, paths, err)
+		return Stack{}, locate(ctx, d, sources, err)
 	}
 	return Stack{Project: project, Sources: sources}, nil
 }
 
-func load(ctx context.Context, d deployment.Deployment, paths []string) (*types.Project, error) {
+func load(ctx context.Context, d deployment.Deployment, files []deployment.File) (*types.Project, error) {
 	// Loading needs no engine: the SDK asks for one only to fetch compose
 	// files from elsewhere, which Offline rules out.
 	loader, err := compose.NewComposeService(nil)
 	if err != nil {
 		return nil, err
 	}
-	var envFiles []string
+	var paths, envFiles []string
+	for _, f := range files {
+		paths = append(paths, f.Path)
+	}
 	if d.ExplicitEnvFiles {
 		for _, f := range d.EnvFiles {
 			envFiles = append(envFiles, f.Path)
@@ -100,44 +101,50 @@ func read(d deployment.Deployment) ([]Source, error) {
 	return sources, nil
 }
 
-// onDisk gives every file a path that Compose can read: files of this binary
-// go to a temporary directory for as long as loading takes.
-func onDisk(d deployment.Deployment) (temporary string, paths []string, err error) {
-	for _, f := range d.Files {
+// Unpack is the deployment with every compose file on disk: those of this
+// binary go to a temporary directory, which cleanUp removes.
+func Unpack(d deployment.Deployment) (unpacked deployment.Deployment, cleanUp func(), err error) {
+	temporary := ""
+	cleanUp = func() {
+		if temporary != "" {
+			os.RemoveAll(temporary)
+		}
+	}
+	d.Files = slices.Clone(d.Files)
+	for i, f := range d.Files {
 		if f.Embedded == nil {
-			paths = append(paths, f.Path)
 			continue
 		}
 		if temporary == "" {
 			if temporary, err = os.MkdirTemp("", "inmanta-docker-"); err != nil {
-				return "", nil, fmt.Errorf("unpacking compose files: %w", err)
+				return d, cleanUp, fmt.Errorf("unpacking compose files: %w", err)
 			}
 		}
-		path := filepath.Join(temporary, f.Name())
-		if err := os.WriteFile(path, f.Embedded, 0o600); err != nil {
-			os.RemoveAll(temporary)
-			return "", nil, fmt.Errorf("unpacking compose files: %w", err)
+		d.Files[i] = deployment.File{Path: filepath.Join(temporary, f.Name())}
+		if err := os.WriteFile(d.Files[i].Path, f.Embedded, 0o600); err != nil {
+			cleanUp()
+			return d, func() {}, fmt.Errorf("unpacking compose files: %w", err)
 		}
-		paths = append(paths, path)
 	}
-	return temporary, paths, nil
+	return d, cleanUp, nil
 }
 
 var lineForm = regexp.MustCompile(`line (\d+)`)
 
 // locate says which file breaks the composition: the one with which loading
 // begins to fail when they are added one by one.
-func locate(ctx context.Context, d deployment.Deployment, paths []string, cause error) error {
-	where := d.Files[len(d.Files)-1].Path
-	for i := range paths {
-		if _, err := load(ctx, d, slices.Clone(paths[:i+1])); err != nil {
-			where, cause = d.Files[i].Path, err
+func locate(ctx context.Context, d deployment.Deployment, sources []Source, cause error) error {
+	source := sources[len(sources)-1]
+	for i := range d.Files {
+		if _, err := load(ctx, d, d.Files[:i+1]); err != nil {
+			source, cause = sources[i], err
 			break
 		}
 	}
+	where := source.Path
 	if m := lineForm.FindStringSubmatch(cause.Error()); m != nil {
 		where += ":" + m[1]
-	} else if line := lineOf(d, where, cause.Error()); line > 0 {
+	} else if line := lineOf(source, cause.Error()); line > 0 {
 		where = fmt.Sprintf("%s:%d", where, line)
 	}
 	return problem.Problem{
