@@ -6,10 +6,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-BIN     ?= bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     := bin
 # The machine's own, unless a release asks for another: see `dist`.
-GOARCH  ?= $(shell go env GOARCH)
+GOARCH  := $(shell go env GOARCH)
 
 # The version is stamped below, so Go need not ask git, which refuses a checkout of another user.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -55,10 +55,12 @@ docs: build ## Write the generated pages of docs/reference/ again
 
 .PHONY: dist
 dist: ## One archive a platform, for machines without Go, in dist/
+	@rm -rf dist
 	@for arch in amd64 arm64; do \
 		$(MAKE) build GOARCH=$$arch BIN=dist/build/$$arch; \
 	done
-	@go run ./cmd/dist -version '$(VERSION)' -binaries dist/build -to dist
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+		go run ./cmd/dist -version '$(VERSION)' -binaries dist/build -to dist
 
 .PHONY: clean
 clean: ## Remove what was built; images, containers and their data stay

@@ -1,0 +1,142 @@
+package inmantadocker_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/inmanta/inmanta-docker"
+
+// mayImport is the picture of docs/architecture.md as a table: which packages
+// of ours each package may use, tests aside. Every package may import problem
+// and progress, the words all of them speak. A new package, or a new arrow,
+// is a line here and in the picture, and a choice to be argued for.
+var mayImport = map[string][]string{
+	".":        {},
+	"problem":  {},
+	"progress": {},
+	"settings": {},
+
+	"deployment": {".", "settings"},
+	"topology":   {"deployment", "settings"},
+
+	"engine":       {},
+	"database":     {"engine"},
+	"orchestrator": {},
+	"host":         {},
+	"image":        {},
+	"plan":         {},
+	"preflight":    {"settings"},
+	"readiness":    {},
+	"ui":           {},
+
+	"command": {
+		".", "database", "deployment", "engine", "image", "orchestrator", "plan",
+		"preflight", "readiness", "settings", "topology", "ui",
+	},
+
+	// What runs inside containers knows nothing of what puts them there.
+	"sidecar/probe": {},
+
+	"cmd/inmanta-docker":  {"command"},
+	"cmd/inmanta-sidecar": {"sidecar/probe"},
+	"cmd/host-engine":     {"host", "ui"},
+	"cmd/dist":            {"."},
+}
+
+var spokenByAll = []string{"problem", "progress"}
+
+// Packages that only test or measure may use whatever they look at.
+var looksAtEverything = []string{"bench", "e2e"}
+
+// listed is what `go list` says of one package.
+type listed struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	Deps       []string
+}
+
+// packages are all packages of the module, by their path below its root.
+func packages(t *testing.T) map[string]listed {
+	t.Helper()
+	output, err := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,Imports,Deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("listing the packages: %v", err)
+	}
+	found := map[string]listed{}
+	for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
+		var one listed
+		err := decoder.Decode(&one)
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			t.Fatalf("reading the list of packages: %v", err)
+		}
+		path, _ := ours(one.ImportPath)
+		found[path] = one
+	}
+}
+
+// ours is the path of a package below the module's root, if it is in this module.
+func ours(importPath string) (path string, is bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	all := packages(t)
+	for path, one := range all {
+		if slices.Contains(looksAtEverything, path) {
+			continue
+		}
+		allowed, known := mayImport[path]
+		if !known {
+			t.Errorf("package %s is not in the table of this test: add it, and to the picture in docs/architecture.md", path)
+			continue
+		}
+		for _, imported := range one.Imports {
+			target, is := ours(imported)
+			if !is || slices.Contains(spokenByAll, target) || slices.Contains(allowed, target) {
+				continue
+			}
+			t.Errorf("%s imports %s: the table of this test has no such arrow", path, target)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(mayImport)) {
+		if _, exists := all[path]; !exists {
+			t.Errorf("the table of this test names package %s, which is gone", path)
+		}
+	}
+}
+
+// The binary that is mounted into every sidecar stays small because nothing of
+// the container engine, of compose, or of a command line library gets into it.
+func TestSidecarsStandAlone(t *testing.T) {
+	for path, one := range packages(t) {
+		if path != "cmd/inmanta-sidecar" && !strings.HasPrefix(path, "sidecar/") {
+			continue
+		}
+		for _, imported := range one.Deps {
+			target, is := ours(imported)
+			if is && !strings.HasPrefix(target, "sidecar/") && !slices.Contains(spokenByAll, target) {
+				t.Errorf("%s reaches %s, which belongs to the command line", path, target)
+			}
+			for _, heavy := range []string{"github.com/docker/", "github.com/moby/", "github.com/compose-spec/", "github.com/spf13/"} {
+				if strings.HasPrefix(imported, heavy) {
+					t.Errorf("%s reaches %s, which is too heavy for it", path, imported)
+				}
+			}
+		}
+	}
+}
