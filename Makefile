@@ -50,8 +50,8 @@ build: ## Both binaries, static, in bin/
 		-o $(BIN)/ ./cmd/inmanta-docker ./cmd/inmanta-sidecar
 
 .PHONY: docs
-docs: build ## Write the generated pages of docs/reference/ again
-	@$(BIN)/inmanta-docker docs docs/reference
+docs: ## Write the generated parts of the documentation again
+	@go run ./cmd/docs
 
 .PHONY: dist
 dist: ## One archive a platform, for machines without Go, in dist/
