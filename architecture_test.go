@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"cmd/inmanta-sidecar": {"sidecar/probe"},
 	"cmd/host-engine":     {"host", "ui"},
 	"cmd/dist":            {"."},
+	"cmd/docs":            {"command", "settings"},
 }
 
 var spokenByAll = []string{"problem", "progress"}
