@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -68,24 +70,33 @@ type listed struct {
 // packages are all packages of the module, by their path below its root.
 func packages(t *testing.T) map[string]listed {
 	t.Helper()
+	found, err := list()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// list asks Go once, for all tests.
+var list = sync.OnceValues(func() (map[string]listed, error) {
 	output, err := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,Imports,Deps", "./...").Output()
 	if err != nil {
-		t.Fatalf("listing the packages: %v", err)
+		return nil, fmt.Errorf("listing the packages: %w", err)
 	}
 	found := map[string]listed{}
 	for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
 		var one listed
 		err := decoder.Decode(&one)
 		if errors.Is(err, io.EOF) {
-			return found
+			return found, nil
 		}
 		if err != nil {
-			t.Fatalf("reading the list of packages: %v", err)
+			return nil, fmt.Errorf("reading the list of packages: %w", err)
 		}
 		path, _ := ours(one.ImportPath)
 		found[path] = one
 	}
-}
+})
 
 // ours is the path of a package below the module's root, if it is in this module.
 func ours(importPath string) (path string, is bool) {

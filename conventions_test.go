@@ -37,9 +37,10 @@ func (f file) at(node ast.Node) string {
 // files are all Go files of the module.
 func files(t *testing.T) []file {
 	t.Helper()
-	root := packages(t)["."].Dir
+	listed := packages(t)
+	root := listed["."].Dir
 	var all []file
-	for _, one := range packages(t) {
+	for _, one := range listed {
 		names, err := filepath.Glob(filepath.Join(one.Dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
