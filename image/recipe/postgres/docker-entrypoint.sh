@@ -143,7 +143,7 @@ initialise() {
 	if [[ -n $POSTGRES_INITDB_WALDIR ]]; then waldir=(--waldir "$POSTGRES_INITDB_WALDIR"); fi
 	# Only a bare --pgdata that is empty suits initdb, hence the directory within.
 	# POSTGRES_INITDB_ARGS is quoted as for a shell.
-	eval 'initdb --pgdata="$cluster" --username="$POSTGRES_USER" --auth-host=scram-sha-256 --no-instructions \
+	eval 'initdb --pgdata="$cluster" --username="$POSTGRES_USER" --auth-local=trust --auth-host=scram-sha-256 --no-instructions \
 		--pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") "${waldir[@]}" '"$POSTGRES_INITDB_ARGS"
 	find "$cluster" -mindepth 1 -maxdepth 1 -exec mv --target-directory="$PGDATA" {} +
 	rmdir "$cluster"
