@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -143,13 +144,18 @@ func client(endpoint Endpoint) (*http.Client, string, error) {
 }
 
 // get reads one path of the engine's.
-func get(ctx context.Context, client *http.Client, url string) (http.Header, []byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, client *http.Client, address string) (http.Header, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
+		// What it says beside its cause, the endpoint's name says better.
+		var whole *url.Error
+		if errors.As(err, &whole) {
+			err = whole.Err
+		}
 		return nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
