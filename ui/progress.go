@@ -26,7 +26,6 @@ type run struct {
 	mu      sync.Mutex // guards what follows; never held while writing
 	board   board
 	pending strings.Builder // lines to be written, in the modes of lines
-	over    bool
 
 	drawn []cellLine // the live block as it stands on the screen; guarded by u.mu
 }
@@ -34,9 +33,9 @@ type run struct {
 // Progress begins to show progress on standard error: a live block on a
 // terminal, else a line or a JSON object for each change. A count that changes
 // is no line, and an object once for each percent. report may be called by
-// anyone at any time, and never waits for the stream; after stop it does
-// nothing. stop shows the last state, and returns when that is written; calls
-// after the first do nothing. A second Progress stops the first.
+// anyone at any time, and never waits for the stream; what it is told after
+// stop is not shown. stop shows the last state, and returns when that is
+// written; calls after the first do nothing. A second Progress stops the first.
 //
 // Every write to a terminal leaves the cursor visible, below the block, and
 // line wrapping on: however the process ends, there is nothing to restore.
@@ -61,9 +60,6 @@ func (r *run) report(e progress.Event) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.over {
-		return
-	}
 	it, news, moved := r.board.apply(e, now)
 	switch {
 	case mode == JSON && (news || moved):
@@ -81,17 +77,19 @@ func (r *run) report(e progress.Event) {
 // often than each frame, and in each frame while something is worked on.
 func (r *run) loop() {
 	defer close(r.done)
-	ticker := time.NewTicker(frame)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-r.wake:
 		case <-r.quit:
 			return
 		}
-		for spinning := r.show(false); spinning; spinning = r.show(false) {
+		for again := true; again; {
+			again = r.show(false)
+			if r.u.mode != TTY {
+				break
+			}
 			select {
-			case <-ticker.C:
+			case <-time.After(frame):
 			case <-r.quit:
 				return
 			}
@@ -99,8 +97,7 @@ func (r *run) loop() {
 	}
 }
 
-// show brings the stream up to date. It tells whether a live block has to be
-// drawn again even without news.
+// show brings the stream up to date. It tells whether anything is worked on.
 func (r *run) show(final bool) bool {
 	r.u.mu.Lock()
 	defer r.u.mu.Unlock()
@@ -111,13 +108,10 @@ func (r *run) show(final bool) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.u.mode == TTY && slices.ContainsFunc(r.board.items, func(it *item) bool { return it.ended.IsZero() })
+	return slices.ContainsFunc(r.board.items, func(it *item) bool { return it.Status == progress.Working })
 }
 
 func (r *run) finish() {
-	r.mu.Lock()
-	r.over = true
-	r.mu.Unlock()
 	close(r.quit)
 	<-r.done
 	r.show(true)

@@ -64,8 +64,7 @@ func event(id, text string, s progress.Status) progress.Event {
 func TestLiveBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScreen(t, 70, 7)
-		columns := 70
-		u := New(s, s, terminal, func() (int, int) { return columns, 7 })
+		u := New(s, s, terminal, func() (int, int) { return 70, 7 })
 		// settle lets frames pass, and stops between two of them.
 		settle := func(frames int) {
 			time.Sleep(time.Duration(frames)*frame + frame/3)
@@ -94,6 +93,7 @@ func TestLiveBlock(t *testing.T) {
 		report(event("step 5", "Working", progress.Working))
 		u.Note(progress.Warning, "above")
 		u.Line("a result")
+		_, _ = s.vt.Write([]byte("^C")) // as a terminal shows what is typed
 		settle(2)
 		golden(t, "live-summary", s.text())
 
@@ -107,12 +107,27 @@ func TestLiveBlock(t *testing.T) {
 		if s.writes != idle {
 			t.Errorf("%d writes while nothing is worked on", s.writes-idle)
 		}
-		columns = 40
 		s.vt.Resize(70, 20) // room to see it all
 		stop()
 		stop()
 		report(event("late", "Ignored", progress.Failed))
 		golden(t, "live-final", s.text())
+	})
+}
+
+// Work that is done as soon as it is named is not drawn more often either.
+func TestFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScreen(t, 70, 10)
+		report, stop := New(s, s, terminal, nil).Progress()
+		for i := range 300 {
+			report(event(fmt.Sprint("step ", i), "Done", progress.Done))
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+		if s.writes > 5 {
+			t.Errorf("%d writes in 0.3 seconds", s.writes)
+		}
 	})
 }
 
