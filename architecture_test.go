@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"host":         {},
 	"image":        {},
 	"plan":         {},
-	"preflight":    {"settings"},
+	"preflight":    {"deployment", "settings", "topology"},
 	"readiness":    {},
 	"ui":           {},
 
