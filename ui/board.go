@@ -16,18 +16,34 @@ type board struct {
 	byID  map[string]*item
 }
 
-// item is one item of work. ended is zero while it is worked on.
+// item is one item of work. ended is zero while it is worked on; said is when
+// it last had a line in a log.
 type item struct {
 	progress.Event
-	began, ended time.Time
+	began, ended, said time.Time
+}
+
+// quiet is how long a log of lines says nothing of an item whose step stays the
+// same and whose detail alone changes: a build has hundreds of those.
+const quiet = 10 * time.Second
+
+// due tells whether an item that has become what it is from before is to have a
+// line in a log now, and notes that it has.
+func (it *item) due(before progress.Event, now time.Time) bool {
+	if before.Status == it.Status && before.Text == it.Text && now.Sub(it.said) < quiet {
+		return false
+	}
+	it.said = now
+	return true
 }
 
 // urgency orders the states by what a reader must not miss.
 var urgency = []progress.Status{progress.Failed, progress.Working, progress.Warning, progress.Done}
 
 // apply puts an event on the board. It tells whether a log of lines has news by
-// it, which a count alone is not, and whether it has become another percentage.
-func (b *board) apply(e progress.Event, now time.Time) (it *item, news, moved bool) {
+// it, which a count alone is not, and whether it has become another percentage;
+// before is what was known of the item.
+func (b *board) apply(e progress.Event, now time.Time) (it *item, before progress.Event, news, moved bool) {
 	it, known := b.byID[e.ID]
 	if !known {
 		it = &item{began: now}
@@ -40,7 +56,7 @@ func (b *board) apply(e progress.Event, now time.Time) (it *item, news, moved bo
 	if !slices.Contains(urgency, e.Status) {
 		e.Status = progress.Working
 	}
-	before := it.Event
+	before = it.Event
 	it.Event = e
 	switch {
 	case e.Status != progress.Working && it.ended.IsZero():
@@ -49,7 +65,7 @@ func (b *board) apply(e progress.Event, now time.Time) (it *item, news, moved bo
 		it.began, it.ended = now, time.Time{} // taken up again
 	}
 	news = !known || before.Status != e.Status || before.Text != e.Text || gist(before.Detail) != gist(e.Detail)
-	return it, news, percent(before) != percent(e)
+	return it, before, news, percent(before) != percent(e)
 }
 
 // gist is a detail without its numbers, so that a counter is not news.

@@ -60,11 +60,11 @@ func (r *run) report(e progress.Event) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	it, news, moved := r.board.apply(e, now)
+	it, before, news, moved := r.board.apply(e, now)
 	switch {
 	case mode == JSON && (news || moved):
 		r.pending.WriteString(object(step{now.UTC(), "progress", it.Event}))
-	case mode == Plain && news:
+	case mode == Plain && news && it.due(before, now):
 		r.pending.WriteString(it.plain(r.u.err.Style))
 	}
 	select {

@@ -162,12 +162,12 @@ func TestApply(t *testing.T) {
 		"a total disappears": {func(e *progress.Event) { e.Total = 0 }, false, true},
 	} {
 		var b board
-		if _, news, _ := b.apply(base, time.Time{}); !news {
+		if _, _, news, _ := b.apply(base, time.Time{}); !news {
 			t.Error("a new item is news")
 		}
 		e := base
 		c.change(&e)
-		if _, news, moved := b.apply(e, time.Time{}); news != c.news || moved != c.moved {
+		if _, _, news, moved := b.apply(e, time.Time{}); news != c.news || moved != c.moved {
 			t.Errorf("%s: news %v, moved %v", name, news, moved)
 		}
 	}
@@ -186,7 +186,7 @@ func TestElapsed(t *testing.T) {
 	}
 	var b board
 	at := func(s progress.Status, seconds int64) *item {
-		it, _, _ := b.apply(progress.Event{ID: "i", Status: s}, start.Add(time.Duration(seconds)*time.Second))
+		it, _, _, _ := b.apply(progress.Event{ID: "i", Status: s}, start.Add(time.Duration(seconds)*time.Second))
 		return it
 	}
 	at(progress.Working, 0)
@@ -254,5 +254,30 @@ func TestTop(t *testing.T) {
 	}
 	if got := top(nil, 80); got != "\r" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestALogHasFewLinesOfOneStep(t *testing.T) {
+	var b board
+	lines := 0
+	at := func(seconds int, e progress.Event) {
+		now := time.Unix(int64(seconds), 0)
+		if it, before, news, _ := b.apply(e, now); news && it.due(before, now) {
+			lines++
+		}
+	}
+	working := progress.Event{ID: "image", Text: "Building", Status: progress.Working}
+	for seconds, detail := range []string{"a", "b", "c", "d"} {
+		working.Detail = detail
+		at(seconds, working)
+	}
+	if lines != 1 {
+		t.Errorf("%d lines for one step's details within 4 s, want 1", lines)
+	}
+	working.Detail = "e"
+	at(20, working)
+	at(21, progress.Event{ID: "image", Text: "Built", Status: progress.Done})
+	if lines != 3 {
+		t.Errorf("%d lines after a while and the end, want 3", lines)
 	}
 }
