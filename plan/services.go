@@ -13,6 +13,7 @@ import (
 	"github.com/docker/compose/v5/pkg/compose"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
 
 	"github.com/inmanta/inmanta-docker/problem"
 )
@@ -265,9 +266,9 @@ func (m *maker) networkReasons(path string, s types.ServiceConfig, c ObservedCon
 			unnamed = append(unnamed, m.said(path, "%s is made again, and the name %s is lost to a container that is only connected again", name, s.Name))
 			continue
 		}
-		id, connected := m.networkIDs[key], false
-		for _, endpoint := range c.Endpoints {
-			if endpoint == nil || id == "" || endpoint.NetworkID != id {
+		connected := false
+		for on, endpoint := range c.Endpoints {
+			if !m.meets(key, on, endpoint, c.State) {
 				continue
 			}
 			connected = true
@@ -280,6 +281,19 @@ func (m *maker) networkReasons(path string, s types.ServiceConfig, c ObservedCon
 		}
 	}
 	return missing, unnamed
+}
+
+// meets says that the endpoint a container has on a network, called on, is on
+// the one that the files call key.
+func (m *maker) meets(key, on string, endpoint *network.EndpointSettings, state container.ContainerState) bool {
+	switch {
+	case endpoint == nil || m.networkIDs[key] == "":
+		return false
+	case state == container.StateRunning:
+		return endpoint.NetworkID == m.networkIDs[key]
+	}
+	// What stands still is connected when it is started, and by name.
+	return on == m.Project.Networks[key].Name
 }
 
 func (m *maker) volumeReasons(path string, s types.ServiceConfig, c ObservedContainer) []Reason {
