@@ -45,7 +45,7 @@ func parseCandidate(output []byte) bool {
 // fetchLists fetches the package lists. Lists that cannot be fetched are an
 // error, which apt by itself only warns of.
 func fetchLists(ctx context.Context, say say) error {
-	if err := awaitLists(ctx, say); err != nil {
+	if err := awaitLock(ctx, listsLock, say); err != nil {
 		return err
 	}
 	return apt(ctx, say, "update", "-o", "APT::Update::Error-Mode=any")
@@ -127,10 +127,10 @@ func aptCause(lines []string) string {
 	return last(lines)
 }
 
-// awaitLists returns when no other apt fetches package lists. Another may
-// begin right after: apt then says so itself.
-func awaitLists(ctx context.Context, say say) error {
-	file, err := os.OpenFile(listsLock, os.O_RDWR, 0)
+// awaitLock returns when no other apt holds the lock. Another may take it right
+// after: apt then says so itself.
+func awaitLock(ctx context.Context, path string, say say) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

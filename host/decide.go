@@ -77,13 +77,14 @@ func (f facts) live() (process, bool) {
 // clean lists what must go before a dockerd can start, once no live one is
 // left: its pid files are stale then, whatever they name.
 //
-// What dockerd does with them was seen on 20.10. It refuses to start while
-// docker.pid names any process, zombies included. It takes any process that
-// containerd.pid names for its own containerd, whose socket it has just
-// removed: it gives up after 15 s, and later releases signal that process. It
-// refuses a containerd.pid that holds no number. A socket where a containerd
-// of the system's once listened makes it wait a minute and give up. A socket
-// of its own is replaced, so that one may stay.
+// What dockerd does with them was seen on 20.10 and 26.1. It refuses to start
+// while docker.pid names any process, zombies included. Any process that
+// containerd.pid names it takes for its own containerd, whose socket it has
+// just removed, and gives up after 15 s: so it cannot use a containerd that
+// outlived another dockerd either. 20.10 refuses a containerd.pid that holds
+// no number. A socket where a containerd of the system's once listened makes
+// it wait a minute and give up. A socket of its own it replaces: that one may
+// stay.
 func (f facts) clean() ([]step, error) {
 	var steps []step
 	for _, p := range f.containerds {

@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
 )
 
@@ -172,7 +171,7 @@ func TestStaleFiles(t *testing.T) {
 // alive and reachable.
 func containerd(t *testing.T) process {
 	t.Helper()
-	command := exec.Command("containerd", "--config", Installed().containerdConfig())
+	command := exec.Command(program("containerd"), "--config", Installed().containerdConfig())
 	must(t, command.Start())
 	go func() { _ = command.Wait() }()
 	socket := filepath.Join(Installed().ExecRoot, "containerd", "containerd.sock")
@@ -211,15 +210,6 @@ func TestShowsTheLastLines(t *testing.T) {
 	}
 	if !strings.Contains(stderr, "Last lines of /var/log/dockerd.log") || !strings.Contains(stderr, "no-such-directive") {
 		t.Errorf("the last lines are not shown:\n%s", stderr)
-	}
-}
-
-// wants checks the one problem an error holds.
-func wants(t *testing.T, err error, id, what, fix string) {
-	t.Helper()
-	list := problem.In(err)
-	if len(list) != 1 || list[0].ID != id || !strings.Contains(list[0].What, what) || !strings.Contains(list[0].Fix, fix) {
-		t.Errorf("the error is %#v, want %s: …%s… ↳ …%s…", err, id, what, fix)
 	}
 }
 
@@ -272,7 +262,7 @@ func TestLiveDaemonIsWaitedFor(t *testing.T) {
 	kill(t, append(livingAs(t, "dockerd"), livingAs(t, "containerd")...)...)
 	_ = os.Remove(Installed().PidFile)
 	_ = os.Remove(Installed().ContainerdPidFile())
-	other := exec.Command("dockerd", "--config-file", Installed().Config)
+	other := exec.Command(program("dockerd"), "--config-file", Installed().Config)
 	must(t, other.Start())
 	go func() { _ = other.Wait() }()
 	must(t, until(t.Context(), func() bool { return readPidFile(Installed().PidFile).pid == other.Process.Pid }))

@@ -107,8 +107,9 @@ func (m machine) take(ctx context.Context, step step) error {
 	})
 	event.Text, event.Status = words.done, progress.Done
 	if err != nil {
-		// It may yet be tried another way: only the end is a failure.
-		event.Text, event.Detail, event.Status = "Failed", err.Error(), progress.Warning
+		// It may yet be tried another way: only the end is a failure, and
+		// its error says why.
+		event.Text, event.Detail, event.Status = "Failed", "", progress.Warning
 	}
 	m.report(event)
 	return err
