@@ -40,6 +40,8 @@ type Found struct {
 	Project string
 	// Dir is the directory it was made from; empty where only volumes are left.
 	Dir string
+	// HasVolumes says that volumes of this stack exist under its name.
+	HasVolumes bool
 }
 
 // String is the deployment in a list.
@@ -68,11 +70,12 @@ func (e *Engine) Deployments(ctx context.Context) ([]Found, error) {
 	found := map[string]Found{}
 	for _, v := range volumes.Items {
 		if strings.HasPrefix(v.Labels[api.VolumeLabel], volumePrefix) {
-			found[v.Labels[api.ProjectLabel]] = Found{Project: v.Labels[api.ProjectLabel]}
+			found[v.Labels[api.ProjectLabel]] = Found{Project: v.Labels[api.ProjectLabel], HasVolumes: true}
 		}
 	}
 	for _, c := range containers.Items {
-		found[c.Labels[api.ProjectLabel]] = Found{Project: c.Labels[api.ProjectLabel], Dir: c.Labels[api.WorkingDirLabel]}
+		name := c.Labels[api.ProjectLabel]
+		found[name] = Found{Project: name, Dir: c.Labels[api.WorkingDirLabel], HasVolumes: found[name].HasVolumes}
 	}
 	var list []Found
 	for _, f := range found {

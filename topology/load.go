@@ -34,7 +34,7 @@ type Source struct {
 }
 
 // Load composes the deployment. An error is a problem that names the file and,
-// where the parser knows it, the line.
+// where the parser knows it, the line; the stack then has its sources and no project.
 func Load(ctx context.Context, d deployment.Deployment) (Stack, error) {
 	sources, err := read(d)
 	if err != nil {
@@ -47,7 +47,7 @@ func Load(ctx context.Context, d deployment.Deployment) (Stack, error) {
 	defer cleanUp()
 	project, err := load(ctx, d, d.Files)
 	if err != nil {
-		return Stack{}, locate(ctx, d, sources, err)
+		return Stack{Sources: sources}, locate(ctx, d, sources, err)
 	}
 	return Stack{Project: project, Sources: sources}, nil
 }

@@ -1,0 +1,137 @@
+// Command bench measures inmanta-docker beside the stock docker compose: the
+// same work, in one run, in interleaved pairs, on the machine it runs on. It
+// prints the table of docs/performance.md. Ratios are what counts; these
+// machines are noisy, so each figure is a median with its spread.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// pairs is how often each comparison is made.
+const pairs = 20
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	w, err := newWorkshop(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	fmt.Printf("%d interleaved pairs each, %d CPUs, %s, engine %s\n\n", pairs, runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), w.engineVersion())
+	fmt.Println("| what | ours, median (10%–90%) | stock, median (10%–90%) | ratio of medians | target |")
+	fmt.Println("| --- | --- | --- | --- | --- |")
+
+	for _, c := range []struct {
+		what   string
+		target string
+		memory bool
+		// reset, untimed, comes before each run.
+		reset       func(context.Context) error
+		ours, stock func(context.Context) (sample, error)
+	}{
+		{
+			what: "`--help`", target: "≤ 1.05", memory: true,
+			ours:  w.command("inmanta-docker", "--help"),
+			stock: w.command("docker-compose", "--help"),
+		},
+		{
+			what: "`config`", target: "≤ 1.05", memory: true,
+			ours:  w.command("inmanta-docker", "config"),
+			stock: w.command("docker-compose", "config"),
+		},
+		{
+			what: "`up`, from nothing to serving", target: "≤ 1.05", memory: true, reset: w.removeAll,
+			ours:  w.untilServing("inmanta-docker", "up"),
+			stock: w.untilServing("docker-compose", "up", "-d"),
+		},
+		{
+			what: "`up`, nothing to do", target: "≤ 1.05", memory: true,
+			ours:  w.command("inmanta-docker", "up"),
+			stock: w.command("docker-compose", "up", "-d"),
+		},
+	} {
+		ours, stock, err := interleave(ctx, c.reset, c.ours, c.stock)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.what, err)
+		}
+		row(c.what, c.target, seconds(ours), seconds(stock), "s", 3)
+		if c.memory {
+			row(c.what+": peak memory", c.target, mebibytes(ours), mebibytes(stock), "MiB", 1)
+		}
+	}
+
+	fmt.Print("\n| what | measured | target |\n| --- | --- | --- |\n")
+	for _, service := range []string{"db", "server"} {
+		cost, err := w.probeCost(ctx, service)
+		if err != nil {
+			return fmt.Errorf("the health probe of %s: %w", service, err)
+		}
+		fmt.Printf("| CPU of one health probe of `%s`, in its container | %.1f ms (median of %d) | ≤ 10 ms |\n", service, cost, pairs)
+	}
+	size, err := w.sidecarSize()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("| size of `inmanta-sidecar` | %.1f MB | < 15 MB |\n", float64(size)/1e6)
+	return nil
+}
+
+// sample is one run of a command.
+type sample struct {
+	took time.Duration
+	// memory is the process's peak resident size, in bytes.
+	memory int64
+}
+
+// interleave runs both in pairs, the first of a pair changing each time.
+func interleave(ctx context.Context, reset func(context.Context) error, ours, stock func(context.Context) (sample, error)) (a, b []sample, err error) {
+	one := func(f func(context.Context) (sample, error), to *[]sample) error {
+		if reset != nil {
+			if err := reset(ctx); err != nil {
+				return err
+			}
+		}
+		s, err := f(ctx)
+		if err == nil {
+			*to = append(*to, s)
+		}
+		return err
+	}
+	for i := range pairs {
+		first, second := func() error { return one(ours, &a) }, func() error { return one(stock, &b) }
+		if i%2 == 1 {
+			first, second = second, first
+		}
+		if err := first(); err != nil {
+			return nil, nil, err
+		}
+		if err := second(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return a, b, nil
+}
+
+func row(what, target string, ours, stock []float64, unit string, digits int) {
+	show := func(values []float64) string {
+		return fmt.Sprintf("%.*f %s (%.*f–%.*f)", digits, quantile(values, 0.5), unit, digits, quantile(values, 0.1), digits, quantile(values, 0.9))
+	}
+	ratio := quantile(ours, 0.5) / quantile(stock, 0.5)
+	fmt.Println("|", strings.Join([]string{what, show(ours), show(stock), fmt.Sprintf("%.2f", ratio), target}, " | "), "|")
+}

@@ -1,0 +1,163 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/inmanta/inmanta-docker/database"
+	"github.com/inmanta/inmanta-docker/plan"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/settings"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+// carryOut makes the engine run what the plan says, wave by wave: a wave begins
+// when those before it are ready, which is found out by trying and not by
+// waiting for the engine's next health check. The database's password is tried
+// before anything that needs it is touched.
+func (s survey) carryOut(ctx context.Context, report progress.Report) error {
+	if s.plan.Empty() {
+		return nil
+	}
+	if slices.ContainsFunc(s.plan.Nodes, func(n plan.Node) bool { return n.Kind == plan.Image && n.Action == plan.Pull }) {
+		if err := s.engine.Pull(ctx, s.stack.Project, report); err != nil {
+			return err
+		}
+	}
+	tried, err := s.tryRunning(ctx)
+	if err != nil {
+		return err
+	}
+	for _, wave := range topology.Waves(s.stack.Project) {
+		changing := slices.DeleteFunc(slices.Clone(wave), func(service string) bool { return !s.changes(service) })
+		if len(changing) == 0 {
+			continue
+		}
+		for _, needed := range s.needs(changing) {
+			if err := s.waitFor(ctx, needed, report); err != nil {
+				return err
+			}
+			if needed == topology.Database && !tried {
+				tried = true
+				if err := s.tryPassword(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		if err := s.clear(ctx, changing, report); err != nil {
+			return err
+		}
+		if err := s.engine.Up(ctx, s.stack.Project, changing, report); err != nil {
+			return err
+		}
+	}
+	return s.removeOrphans(ctx, report)
+}
+
+// changes says whether the plan does anything to the service's containers.
+func (s survey) changes(service string) bool {
+	return slices.ContainsFunc(s.plan.Nodes, func(n plan.Node) bool {
+		return n.Kind == plan.Container && n.Key == service && n.Action != plan.Leave && n.Action != plan.Remove
+	})
+}
+
+// needs are the services that must be ready before those of a wave may start.
+func (s survey) needs(wave []string) []string {
+	var needs []string
+	for _, service := range wave {
+		for need := range s.stack.Project.Services[service].DependsOn {
+			if _, ok := s.stack.Project.Services[need]; ok && !slices.Contains(needs, need) {
+				needs = append(needs, need)
+			}
+		}
+	}
+	slices.Sort(needs)
+	return needs
+}
+
+// clear removes the containers that are to be made anew for a reason that
+// Compose does not see, so that it makes them.
+func (s survey) clear(ctx context.Context, services []string, report progress.Report) error {
+	for _, n := range s.plan.Nodes {
+		if n.Kind == plan.Container && n.Action == plan.Recreate && n.BeyondCompose && slices.Contains(services, n.Key) {
+			if err := s.remove(ctx, n.Name, report); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s survey) removeOrphans(ctx context.Context, report progress.Report) error {
+	for _, n := range s.plan.Nodes {
+		if n.Kind == plan.Container && n.Action == plan.Remove {
+			if err := s.remove(ctx, n.Name, report); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s survey) remove(ctx context.Context, name string, report progress.Report) error {
+	event := progress.Event{ID: "Container " + name, Text: "Removing", Status: progress.Working}
+	report(event)
+	if err := s.engine.Remove(ctx, name); err != nil {
+		return err
+	}
+	event.Text, event.Status = "Removed", progress.Done
+	report(event)
+	return nil
+}
+
+// tryRunning tries the password on a database that runs already, before
+// anything is touched.
+func (s survey) tryRunning(ctx context.Context) (tried bool, err error) {
+	for _, c := range s.observed.Containers {
+		if c.Service == topology.Database && !c.OneOff && c.State == "running" && c.Health == "healthy" {
+			return true, s.tryPassword(ctx)
+		}
+	}
+	return false, nil
+}
+
+// tryPassword makes sure that the configured password opens the database.
+func (s survey) tryPassword(ctx context.Context) error {
+	config, ok := s.stack.Project.Configs[topology.PasswordConfig]
+	if !ok {
+		return nil // the operator's own files say it in some other way
+	}
+	containers, err := s.engine.Containers(ctx, s.stack.Project.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if c.Service != topology.Database || c.State != "running" {
+			continue
+		}
+		err := database.Login(ctx, s.engine, c.ID, c.ID[:12], config.Content)
+		if errors.Is(err, database.ErrPassword) {
+			return s.wrongPassword(err)
+		}
+		return err
+	}
+	return nil
+}
+
+func (s survey) wrongPassword(err error) problem.Problem {
+	where := settings.DatabasePassword
+	if _, from, ok := s.deployment.Setting(settings.DatabasePassword); ok {
+		where = from.Place()
+	}
+	volume := s.stack.Project.Volumes["inmanta-db-data"].Name
+	return problem.Problem{
+		ID: "database-password", Where: where,
+		What: fmt.Sprintf("the database refuses this password: volume %s was made with another; the orchestrator was not touched", volume),
+		Fix: fmt.Sprintf("set %s to the password the volume was made with (\"inmanta\" if none was ever set), or change it in the database: "+
+			"`inmanta-docker exec db psql -U %s -c '\\password'`", settings.DatabasePassword, database.User),
+		Err: err,
+	}
+}

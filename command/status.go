@@ -1,0 +1,234 @@
+package command
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inmanta/inmanta-docker/database"
+	"github.com/inmanta/inmanta-docker/orchestrator"
+	"github.com/inmanta/inmanta-docker/plan"
+	"github.com/inmanta/inmanta-docker/readiness"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+// health is the verdict of status.
+type health string
+
+const (
+	healthy   health = "healthy"
+	unhealthy health = "unhealthy"
+	down      health = "down"
+)
+
+// status is what the verb finds, and prints with --json.
+type status struct {
+	// Health is healthy (exit code 0), unhealthy (3) or down (4).
+	Health health `json:"health" jsonschema:"enum=healthy,enum=unhealthy,enum=down"`
+	// Reasons say why it is not healthy, a clause each.
+	Reasons   []string `json:"reasons"`
+	Project   string   `json:"project"`
+	Directory string   `json:"directory"`
+	// Topology are the compose files, in order.
+	Topology []string `json:"topology"`
+	// URL is where the API can be reached from here; empty where it cannot.
+	URL string `json:"url,omitempty"`
+	// Orchestrator is what it says of itself; absent when it does not answer.
+	Orchestrator *orchestrator.Status       `json:"orchestrator,omitempty"`
+	Environments []orchestrator.Environment `json:"environments"`
+	// Database is what it says of itself; absent when it does not answer.
+	Database   *database.Status      `json:"database,omitempty"`
+	Containers []readiness.Container `json:"containers"`
+	// Drift is where what runs differs from what the files say.
+	Drift []plan.Node `json:"drift"`
+}
+
+func (a *app) statusVerb() *cobra.Command {
+	verb := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the deployment is and where to reach it",
+		Long: `Show what runs and how it is: the orchestrator and its environments, the database,
+every container, where to reach them, and where what runs differs from what the
+files say.
+
+Exit codes: 0 healthy; 1 it could not be found out; 3 unhealthy; 4 down. That what
+runs differs from the files is shown, and is not unhealthy.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
+	}
+	a.jsonFlag(verb, "the status")
+	return verb
+}
+
+func (a *app) status(ctx context.Context) error {
+	d, stack, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	e, err := a.reach(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	s := survey{deployment: d, stack: stack, engine: e}
+	found, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	u := a.ui()
+	if a.json {
+		u.Value(found)
+	} else {
+		showStatus(u, found, time.Now())
+	}
+	if err := u.Err(); err != nil {
+		return err
+	}
+	switch found.Health {
+	case unhealthy:
+		return exit(ExitUnhealthy)
+	case down:
+		return exit(ExitDown)
+	}
+	return nil
+}
+
+// patience is how long status waits for answers: somebody looks at a stack that
+// hangs just because it hangs.
+const patience = 10 * time.Second
+
+// look asks the engine, the orchestrator and the database at the same time.
+func (s survey) look(ctx context.Context) (status, error) {
+	found := status{
+		Project: s.stack.Project.Name, Directory: s.deployment.Dir,
+		Reasons: []string{}, Environments: []orchestrator.Environment{}, Drift: []plan.Node{},
+	}
+	for _, f := range s.deployment.Files {
+		found.Topology = append(found.Topology, f.Name())
+	}
+	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
+	if err != nil {
+		return found, err
+	}
+	found.Containers = append([]readiness.Container{}, containers...)
+
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var apiErr, databaseErr, driftErr error
+	var group sync.WaitGroup
+	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
+	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
+	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
+	group.Wait()
+	if ctx.Err() != nil {
+		return found, ctx.Err()
+	}
+	if driftErr != nil {
+		return found, driftErr
+	}
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr)
+	return found, nil
+}
+
+func (s survey) askOrchestrator(ctx context.Context, containers []readiness.Container, found *status) error {
+	for _, c := range containers {
+		if c.Service != topology.Orchestrator || c.State != "running" {
+			continue
+		}
+		api, url, err := readiness.Reach(ctx, s.engine.API(), c)
+		if err != nil {
+			return err
+		}
+		defer api.Close()
+		found.URL = url
+		answer, err := api.Status(ctx)
+		if err != nil {
+			return err
+		}
+		found.Orchestrator = &answer
+		environments, err := api.Environments(ctx)
+		found.Environments = append(found.Environments, environments...)
+		return err
+	}
+	return nil
+}
+
+func (s survey) askDatabase(ctx context.Context, containers []readiness.Container, found *status) error {
+	for _, c := range containers {
+		if c.Service != topology.Database || c.State != "running" {
+			continue
+		}
+		answer, err := database.Ask(ctx, s.engine, c.ID)
+		if err != nil {
+			return err
+		}
+		found.Database = &answer
+		return nil
+	}
+	return nil
+}
+
+func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
+	observed, err := plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project))
+	if err != nil {
+		return nil, err
+	}
+	made, err := plan.Make(s.desired(false), observed)
+	if err != nil {
+		return nil, err
+	}
+	return append([]plan.Node{}, plan.Drift(made)...), nil
+}
+
+// judge says how a deployment with these services is, from what was found.
+func judge(found status, services []string, apiErr, databaseErr error) (health, []string) {
+	reasons := []string{}
+	running := 0
+	for _, service := range services {
+		there := false
+		for _, c := range found.Containers {
+			if c.Service != service {
+				continue
+			}
+			there = true
+			switch {
+			case c.State == "running" && c.Health != "unhealthy":
+				running++
+			case c.State == "running":
+				running++
+				reasons = append(reasons, c.Name+" is unhealthy")
+			default:
+				reasons = append(reasons, c.Name+" is "+containerState(c))
+			}
+		}
+		if !there {
+			reasons = append(reasons, "service "+service+" has no container")
+		}
+	}
+	if running == 0 {
+		return down, reasons
+	}
+	for _, err := range []error{apiErr, databaseErr} {
+		if err != nil {
+			reasons = append(reasons, firstLine(err))
+		}
+	}
+	if found.Orchestrator != nil {
+		if ok, why := orchestrator.Serving(*found.Orchestrator); !ok {
+			reasons = append(reasons, "the orchestrator does not serve: "+why)
+		}
+	}
+	if len(reasons) > 0 {
+		return unhealthy, slices.Compact(reasons)
+	}
+	return healthy, reasons
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,110 @@
+package command
+
+import (
+	"os"
+
+	"github.com/docker/compose/v5/cmd/compose"
+	"github.com/docker/compose/v5/cmd/prompt"
+	sdk "github.com/docker/compose/v5/pkg/compose"
+	"github.com/spf13/cobra"
+
+	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+// stock is a verb that does exactly what the stock tool's does, because it is
+// the stock tool's code, in this process, on the topology found here.
+type stock struct{ name, short string }
+
+var stockVerbs = []stock{
+	{"config", "Print the composed deployment"},
+	{"cp", "Copy files between a container and this host"},
+	{"exec", "Run a command in a running container"},
+	{"images", "List the images the containers use"},
+	{"kill", "Kill containers"},
+	{"logs", "Show what containers print"},
+	{"port", "Print where a container's port is published"},
+	{"ps", "List containers"},
+	{"pull", "Pull images"},
+	{"restart", "Restart containers"},
+	{"rm", "Remove stopped containers"},
+	{"start", "Start stopped containers"},
+	{"stop", "Stop containers"},
+	{"top", "Show processes in containers"},
+}
+
+func (a *app) stockVerb(s stock) *cobra.Command {
+	return &cobra.Command{
+		Use:                s.name,
+		Short:              s.short,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runStock(cmd, s.name, args)
+		},
+	}
+}
+
+func (a *app) runStock(cmd *cobra.Command, verb string, args []string) error {
+	d, err := deployment.Open(a.request)
+	if err != nil && !asksForHelp(args) {
+		return err
+	}
+	d, cleanUp, err := topology.Unpack(d)
+	if err != nil {
+		return err
+	}
+	defer cleanUp()
+	// Where the stock tool looks first, and what it hands to nobody else.
+	for _, v := range d.Variables {
+		if v.Source == deployment.Flag {
+			if err := os.Setenv(v.Name, v.Value); err != nil {
+				return err
+			}
+		}
+	}
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	root := compose.RootCommand(e.CLI(), &compose.BackendOptions{Options: []sdk.Option{sdk.WithPrompt(prompt.NewPrompt(e.CLI().In(), e.CLI().Out()).Confirm)}})
+	docker := &cobra.Command{Use: "docker", SilenceErrors: true, SilenceUsage: true, TraverseChildren: true}
+	docker.AddCommand(root)
+	docker.SetArgs(append(stockArgs(d, root.Name()), append([]string{verb}, args...)...))
+	docker.SetIn(a.streams.In)
+	docker.SetOut(a.streams.Out)
+	docker.SetErr(a.streams.Err)
+	return docker.ExecuteContext(cmd.Context())
+}
+
+func asksForHelp(args []string) bool {
+	for _, arg := range args {
+		if arg == "--help" || arg == "-h" {
+			return true
+		}
+		if arg == "--" {
+			return false
+		}
+	}
+	return false
+}
+
+// stockArgs are the stock tool's own flags for the deployment.
+func stockArgs(d deployment.Deployment, name string) []string {
+	args := []string{name}
+	for _, f := range d.Files {
+		args = append(args, "-f", f.Path)
+	}
+	if d.Dir != "" {
+		args = append(args, "--project-directory", d.Dir)
+	}
+	if d.ProjectName != "" {
+		args = append(args, "-p", d.ProjectName)
+	}
+	if d.ExplicitEnvFiles {
+		for _, f := range d.EnvFiles {
+			args = append(args, "--env-file", f.Path)
+		}
+	}
+	return args
+}

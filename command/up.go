@@ -1,0 +1,195 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inmanta/inmanta-docker/plan"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/readiness"
+	"github.com/inmanta/inmanta-docker/topology"
+	"github.com/inmanta/inmanta-docker/ui"
+)
+
+// upOptions are the flags of up.
+type upOptions struct {
+	dryRun, noWait, removeOrphans bool
+	timeout                       time.Duration
+}
+
+func (a *app) upVerb() *cobra.Command {
+	var o upOptions
+	var ignored bool
+	verb := &cobra.Command{
+		Use:   "up",
+		Short: "Start the deployment and wait until the orchestrator serves",
+		Long: `Start the deployment: check everything first and refuse all that is wrong at once;
+then create, recreate and start what differs from the files; then wait until every
+container is healthy and the orchestrator's API answers with all its parts running.
+
+Containers always run in the background. The topology given with -f or --with is
+remembered in .env.
+
+Exit codes: 0 it serves; 1 it was refused or does not serve; 130 interrupted.
+With --dry-run: 0 nothing to do; 2 there are changes.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context(), o) },
+	}
+	flags := verb.Flags()
+	flags.BoolVar(&o.dryRun, "dry-run", false, "Print what would be done and why, and do nothing")
+	flags.BoolVar(&o.noWait, "no-wait", false, "Return as soon as everything is started")
+	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "How long to wait until the orchestrator serves")
+	flags.BoolVar(&o.removeOrphans, "remove-orphans", false, "Remove containers of services that the topology no longer has")
+	flags.BoolVarP(&ignored, "detach", "d", true, "As in docker compose; always the case here")
+	flags.BoolVar(&ignored, "wait", true, "As in docker compose; always the case here unless --no-wait")
+	a.jsonFlag(verb, "the plan (with --dry-run), the outcome, and progress")
+	return verb
+}
+
+// up is the verb: each step takes what the one before it found.
+func (a *app) up(ctx context.Context, o upOptions) error {
+	u := a.ui()
+	s, err := a.survey(ctx, o.removeOrphans)
+	if err != nil {
+		return err
+	}
+	defer s.engine.Close()
+	for _, w := range s.warnings {
+		u.Note(progress.Warning, w.Error()+": "+w.Fix)
+	}
+	if o.dryRun {
+		return a.showPlan(u, s.plan)
+	}
+	if err := s.settle(u); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	report, stop := u.Progress()
+	var result readiness.Result
+	if err = s.carryOut(limited, report); err == nil && !o.noWait {
+		result, err = readiness.Wait(limited, s.engine.API(), s.watched(), report)
+	}
+	stop()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return a.showFailure(limited, u, s, err)
+	case o.noWait:
+		u.Note(progress.Done, "started; whether it serves was not waited for: `inmanta-docker status` says it")
+		return u.Err()
+	default:
+		return a.showServing(u, s, result)
+	}
+}
+
+// watched is what readiness is to wait for.
+func (s survey) watched() readiness.Stack {
+	stack := readiness.Stack{Project: s.stack.Project.Name, Services: s.stack.Project.ServiceNames(), Secrets: s.secrets()}
+	if _, ok := s.stack.Project.Services[topology.Orchestrator]; ok {
+		stack.Orchestrator = topology.Orchestrator
+	}
+	return stack
+}
+
+// waitFor returns as soon as one service is ready for those that need it.
+func (s survey) waitFor(ctx context.Context, service string, report progress.Report) error {
+	_, err := readiness.WaitService(ctx, s.engine.API(), s.watched(), service, report)
+	return err
+}
+
+// showFailure says why the deployment does not serve. A problem says so itself;
+// what the engine or Compose refused with becomes a report first.
+func (a *app) showFailure(ctx context.Context, u *ui.UI, s survey, err error) error {
+	var failure *readiness.Report
+	var known problem.Problem
+	switch {
+	case errors.As(err, &failure):
+	case errors.As(err, &known):
+		return err
+	default:
+		failure = readiness.Explain(ctx, s.engine.API(), s.watched(), err)
+	}
+	if a.json {
+		u.Value(failure)
+	} else {
+		u.Report(failureSections(failure))
+	}
+	if err := u.Err(); err != nil {
+		return err
+	}
+	return exit(ExitFailure)
+}
+
+// outcome is what up prints as JSON when the deployment serves.
+type outcome struct {
+	Serving bool   `json:"serving"`
+	Project string `json:"project"`
+	// URL is where the API can be reached; empty where that is not from here.
+	URL        string                `json:"url,omitempty"`
+	Version    string                `json:"version,omitempty"`
+	Containers []readiness.Container `json:"containers"`
+}
+
+// showServing prints what runs, in which version, and where to reach it.
+func (a *app) showServing(u *ui.UI, s survey, result readiness.Result) error {
+	found := outcome{Serving: true, Project: s.stack.Project.Name, URL: result.API.URL, Containers: result.Containers}
+	product := ""
+	if o := result.API.Status; o != nil {
+		found.Version, product = o.Version, orchestratorLine(*o)
+	}
+	if a.json {
+		u.Value(found)
+		return u.Err()
+	}
+	var rows []ui.Row
+	for _, c := range result.Containers {
+		version, where := "", ""
+		if c.Service == topology.Orchestrator {
+			version, where = product, found.URL
+		}
+		rows = append(rows, ui.Row{Status: progress.Done, Cells: []string{c.Service, c.Name, c.Image, version, where}})
+	}
+	u.Table([]string{"SERVICE", "CONTAINER", "IMAGE", "VERSION", "WHERE"}, rows)
+	return u.Err()
+}
+
+// showPlan prints what up would do.
+func (a *app) showPlan(u *ui.UI, p plan.Plan) error {
+	if a.json {
+		u.Value(p)
+	} else {
+		u.Line(p.String())
+	}
+	if err := u.Err(); err != nil {
+		return err
+	}
+	if p.Empty() {
+		return nil
+	}
+	return exit(p.ExitCode())
+}
+
+// settle stores what later commands need to find the same deployment.
+func (s survey) settle(u *ui.UI) error {
+	written, d, err := s.deployment.Materialise()
+	for _, w := range written {
+		u.Note(progress.Done, "wrote "+w.Path)
+	}
+	if err != nil {
+		return err
+	}
+	remembered, err := d.Remember()
+	if err != nil {
+		return err
+	}
+	if remembered {
+		u.Note(progress.Done, "remembered the topology in "+d.EnvFiles[0].Path)
+	}
+	return nil
+}

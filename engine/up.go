@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/compose/v5/pkg/api"
+	"github.com/moby/moby/client"
+
+	"github.com/inmanta/inmanta-docker/progress"
+)
+
+// Up creates, recreates and starts the named services of the project, and no
+// other: what they need must run already.
+func (e *Engine) Up(ctx context.Context, project *types.Project, services []string, report progress.Report) error {
+	selected, err := project.WithSelectedServices(services, types.IgnoreDependencies)
+	if err != nil {
+		return err
+	}
+	service, err := e.Compose(report)
+	if err != nil {
+		return err
+	}
+	return service.Up(ctx, selected, api.UpOptions{
+		Create: api.CreateOptions{
+			Services: services, Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateNever,
+			IgnoreOrphans: true, Inherit: true,
+		},
+		Start: api.StartOptions{Project: selected, Services: services},
+	})
+}
+
+// Pull fetches the images of the project that are not there, as each service's
+// pull policy says.
+func (e *Engine) Pull(ctx context.Context, project *types.Project, report progress.Report) error {
+	service, err := e.Compose(report)
+	if err != nil {
+		return err
+	}
+	return service.Pull(ctx, project, api.PullOptions{})
+}
+
+// Remove stops and removes one container, leaving its named volumes. Its
+// service's own grace period holds.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	if _, err := e.API().ContainerStop(ctx, id, client.ContainerStopOptions{}); err != nil {
+		return fmt.Errorf("stopping container %s: %w", id, err)
+	}
+	if _, err := e.API().ContainerRemove(ctx, id, client.ContainerRemoveOptions{}); err != nil {
+		return fmt.Errorf("removing container %s: %w", id, err)
+	}
+	return nil
+}
+
+// Container is one container of a project.
+type Container struct {
+	ID, Name, Service string
+	// State is the engine's word: running, exited, restarting, …
+	State string
+}
+
+// Containers are those of the project, stopped ones included.
+func (e *Engine) Containers(ctx context.Context, project string) ([]Container, error) {
+	found, err := e.API().ContainerList(ctx, client.ContainerListOptions{
+		All:     true,
+		Filters: make(client.Filters).Add("label", api.ProjectLabel+"="+project, api.OneoffLabel+"=False"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing containers: %w", err)
+	}
+	var containers []Container
+	for _, c := range found.Items {
+		containers = append(containers, Container{
+			ID: c.ID, Name: trimSlash(c.Names), Service: c.Labels[api.ServiceLabel], State: string(c.State),
+		})
+	}
+	return containers, nil
+}
+
+func trimSlash(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0][1:]
+}
