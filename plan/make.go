@@ -87,9 +87,16 @@ func (m *maker) add(n Node) {
 	m.nodes = append(m.nodes, n)
 }
 
-// said is a reason in words.
+// stated is a reason in words that no setting has to do with.
+func stated(path, format string, values ...any) Reason {
+	return Reason{Path: path, Text: fmt.Sprintf(format, values...), Settings: []string{}}
+}
+
+// said is a reason in words about something that the files say at path.
 func (m *maker) said(path, format string, values ...any) Reason {
-	return Reason{Path: path, Text: fmt.Sprintf(format, values...), Settings: m.settings(path)}
+	r := stated(path, format, values...)
+	r.Settings = m.settings(path)
+	return r
 }
 
 // settings are the variables mentioned at path; never nil.
@@ -130,46 +137,40 @@ func (m *maker) images() {
 		if seen[reference] || s.Provider != nil {
 			continue
 		}
-		action, why := m.image(s, reference)
-		if action == "" {
-			continue
+		if action, why := m.image(s, reference); action != Leave {
+			seen[reference] = true
+			m.add(Node{Kind: Image, Name: reference, Key: name, Action: action, Reasons: []Reason{why}})
 		}
-		seen[reference] = true
-		path := "services." + name + ".image"
-		if why != "is not on this engine" {
-			path = "services." + name + ".pull_policy"
-		}
-		m.add(Node{Kind: Image, Name: reference, Key: name, Action: action, Reasons: []Reason{m.said(path, "%s", why)}})
 	}
 }
 
-// image is what happens to a service's image, and why; no action where it stays.
-func (m *maker) image(s types.ServiceConfig, reference string) (Action, string) {
-	fetch := Pull
-	if s.Image == "" {
-		fetch = Build
-	}
+// image is what happens to a service's image, and why.
+func (m *maker) image(s types.ServiceConfig, reference string) (Action, Reason) {
 	facts, here := m.observed.Images[reference]
-	policy, interval, err := s.GetPullPolicy()
+	path := "services." + s.Name
+	byPolicy := m.said(path+".pull_policy", "is %s", s.PullPolicy)
+	// A policy that cannot be read has been refused when the files were loaded.
+	policy, interval, _ := s.GetPullPolicy()
+	absent := m.said(path+".image", "is not on this engine")
 	switch {
-	case err == nil && policy == types.PullPolicyBuild && s.Build != nil:
-		return Build, "is " + policy
-	case err == nil && policy == types.PullPolicyAlways && fetch == Pull:
-		return Pull, "is " + policy
-	case !here && s.Build != nil && policy == types.PullPolicyNever:
-		return Build, "is not on this engine"
-	case !here && s.Build == nil && policy == types.PullPolicyNever:
+	case policy == types.PullPolicyBuild && s.Build != nil:
+		return Build, byPolicy
+	case policy == types.PullPolicyAlways && s.Image != "":
+		return Pull, byPolicy
+	case !here && s.Build != nil && (s.Image == "" || policy == types.PullPolicyNever):
+		return Build, absent
+	case !here && (policy == types.PullPolicyNever || policy == types.PullPolicyBuild):
 		m.problems = append(m.problems, problem.Problem{
-			ID: "image-missing", Where: "services." + s.Name + ".image",
-			What: fmt.Sprintf("the image %s is not on this engine, and pull_policy forbids to fetch it", reference),
+			ID: "image-missing", Where: absent.Path,
+			What: fmt.Sprintf("the image %s is not on this engine, and pull_policy %s does not fetch it", reference, policy),
 			Fix:  "build or load it, or take pull_policy away",
 		})
 	case !here:
-		return fetch, "is not on this engine"
-	case err == nil && policy == types.PullPolicyRefresh && m.Now.After(facts.Tagged.Add(interval)):
-		return Pull, "is " + s.PullPolicy
+		return Pull, absent
+	case policy == types.PullPolicyRefresh && m.Now.After(facts.Tagged.Add(interval)):
+		return Pull, byPolicy
 	}
-	return "", ""
+	return Leave, Reason{}
 }
 
 func (m *maker) networks() {
@@ -206,7 +207,7 @@ func (m *maker) networks() {
 			node.Action = Recreate
 			node.Reasons = m.compared(path, networkFields(found), desiredNetwork(n, found))
 			if len(node.Reasons) == 0 {
-				node.Reasons = []Reason{m.said(path, "configuration hash differs, though no field that can be seen does")}
+				node.Reasons = []Reason{stated(path, "configuration hash differs, though no field that can be seen does")}
 			}
 			m.remade[key] = true
 		}
@@ -297,7 +298,7 @@ func (m *maker) volumes() {
 			made, known := found.Labels[api.ConfigHashLabel]
 			if err == nil && known && made != hash {
 				node.Reasons = append(m.compared(path, volumeFields(found), desiredVolume(v, found)),
-					m.said(path, "configuration hash differs; the volume stays as it is, since making it again would lose what is in it"))
+					stated(path, "configuration hash differs; the volume stays as it is, since making it again would lose what is in it"))
 			}
 		}
 		m.add(node)
@@ -337,7 +338,7 @@ func (m *maker) orphans() {
 			m.containers[c.Service] = append(m.containers[c.Service], c)
 			continue
 		}
-		node := Node{Kind: Container, Name: c.Name, Key: c.Service, Action: Leave, Reasons: []Reason{m.said(path, "%s", why)}}
+		node := Node{Kind: Container, Name: c.Name, Key: c.Service, Action: Leave, Reasons: []Reason{stated(path, "%s", why)}}
 		if m.RemoveOrphans {
 			node.Action = Remove
 		}

@@ -39,10 +39,11 @@ type ObservedContainer struct {
 	ExitCode int `json:"exitCode"`
 	// OOMKilled says that it ended for want of memory.
 	OOMKilled bool `json:"oomKilled"`
-	// Created, Started and Finished are zero where that has not happened yet.
-	Created  time.Time `json:"created"`
-	Started  time.Time `json:"started"`
-	Finished time.Time `json:"finished"`
+	// Created, Started and Finished are zero, and not in the JSON, where that has
+	// not happened yet.
+	Created  time.Time `json:"created,omitzero"`
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
 	// Restarts is how often the engine restarted it by itself.
 	Restarts int `json:"restarts"`
 	// Image is the reference it was made with, ImageID what that was then.

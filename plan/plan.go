@@ -106,19 +106,6 @@ func (p Plan) ExitCode() int {
 	return ExitChanges
 }
 
-// Forced are the services whose containers Compose would keep and this plan does
-// not, by name: those to recreate by force.
-func (p Plan) Forced() []string {
-	var services []string
-	for _, n := range p.Nodes {
-		if n.BeyondCompose && n.Action == Recreate && !slices.Contains(services, n.Key) {
-			services = append(services, n.Key)
-		}
-	}
-	slices.Sort(services)
-	return services
-}
-
 // Drift are the steps that show a difference between what the engine has and
 // what the files say. That a container merely stands still is none, and neither
 // is a deployment of which nothing is there.

@@ -106,7 +106,7 @@ func TestRunningContainers(t *testing.T) {
 		}
 	}
 	containers = b.made()
-	b.up(after, rest.Forced()...)
+	b.up(after, forced(rest)...)
 	for _, n := range rest.Nodes {
 		if _, kept := containers[n.Name]; n.Kind == plan.Container && kept {
 			same := b.made()[n.Name].ID == containers[n.Name].ID
@@ -157,4 +157,15 @@ func (b *bench) overwrite(id, path, text string) {
 	if _, err := b.engine.CopyToContainer(b.ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: &archive}); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// forced are the services whose containers Compose would keep and the plan does not.
+func forced(p plan.Plan) []string {
+	var services []string
+	for _, n := range p.Nodes {
+		if n.BeyondCompose && n.Action == plan.Recreate {
+			services = append(services, n.Key)
+		}
+	}
+	return services
 }

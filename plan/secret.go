@@ -17,7 +17,9 @@ var (
 )
 
 // freeText are the fields that people write anything into.
-var freeText = []string{"environment", "labels", "annotations", "command", "entrypoint", "healthcheck"}
+var freeText = []string{
+	"environment", "labels", "annotations", "command", "entrypoint", "healthcheck", "logging", "driver_opts",
+}
 
 // secrecy knows which values must not be shown.
 type secrecy struct {

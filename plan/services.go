@@ -33,14 +33,6 @@ func (m *maker) service(s types.ServiceConfig) {
 		return
 	}
 	wanted := s.GetScale()
-	if wanted > 1 && s.ContainerName != "" {
-		m.problems = append(m.problems, problem.Problem{
-			ID: "container-name-scaled", Where: "services." + s.Name + ".container_name",
-			What: fmt.Sprintf("%d containers cannot all be called %s", wanted, s.ContainerName),
-			Fix:  "take the scale or the name away",
-		})
-		return
-	}
 	s, shared := m.resolve(s)
 	hash, err := serviceHash(s)
 	if err != nil {
@@ -102,7 +94,7 @@ func (m *maker) service(s types.ServiceConfig) {
 		if wanted > 1 {
 			why = fmt.Sprintf("has %d of %d containers", len(verdicts), wanted)
 		}
-		m.add(Node{Kind: Container, Name: name, Key: s.Name, Action: Create, Reasons: []Reason{m.said("services."+s.Name, "%s", why)}})
+		m.add(Node{Kind: Container, Name: name, Key: s.Name, Action: Create, Reasons: []Reason{stated("services."+s.Name, "%s", why)}})
 	}
 	m.replaced[s.Name] = !firstStays
 }
@@ -233,7 +225,7 @@ func (m *maker) hashReasons(s types.ServiceConfig, c ObservedContainer, shared [
 	if c.ComposeVersion != api.ComposeVersion && c.ComposeVersion != "" {
 		why += fmt.Sprintf("; it was made by Compose %s", c.ComposeVersion)
 	}
-	return []Reason{m.said(prefix, "%s", why)}
+	return []Reason{stated(prefix, "%s", why)}
 }
 
 func (m *maker) imageReasons(path string, s types.ServiceConfig, c ObservedContainer) []Reason {
@@ -324,7 +316,7 @@ func (m *maker) keep(s types.ServiceConfig, c ObservedContainer) Node {
 	case container.StateRunning:
 		if other := m.stopped[s.Name]; other != "" {
 			n.Action = Restart
-			n.Reasons = []Reason{m.said(path+".depends_on."+other+".restart", "the container of %s is another", other)}
+			n.Reasons = []Reason{stated(path+".depends_on."+other+".restart", "the container of %s is another", other)}
 			break
 		}
 		n.Action = Leave
@@ -333,12 +325,12 @@ func (m *maker) keep(s types.ServiceConfig, c ObservedContainer) Node {
 		// The engine is at it already.
 		n.Action = Leave
 	case container.StatePaused:
-		n.Reasons = []Reason{m.said(path, "it is paused")}
+		n.Reasons = []Reason{stated(path, "it is paused")}
 		n.BeyondCompose = true
 	case container.StateCreated:
-		n.Reasons = []Reason{m.said(path, "it was never started")}
+		n.Reasons = []Reason{stated(path, "it was never started")}
 	default:
-		n.Reasons = []Reason{m.said(path, "it ended with exit code %d", c.ExitCode)}
+		n.Reasons = []Reason{stated(path, "it ended with exit code %d", c.ExitCode)}
 	}
 	return n
 }

@@ -11,11 +11,11 @@ import (
 // String is the plan as lines of text, each step followed by its reasons; what
 // is left as it is comes with a line too.
 func (p Plan) String() string {
-	var text strings.Builder
-	for _, n := range p.Nodes {
-		fmt.Fprintln(&text, n)
+	steps := make([]string, len(p.Nodes))
+	for i, n := range p.Nodes {
+		steps[i] = n.String()
 	}
-	return text.String()
+	return strings.Join(steps, "\n")
 }
 
 // String is the step and below it its reasons, without a newline at the end.
@@ -45,7 +45,7 @@ func (r Reason) String() string {
 	if r.Text != "" {
 		said = append(said, r.Text)
 	}
-	line := r.Path + ": " + strings.Join(said, ", ")
+	line := oneLine(r.Path) + ": " + strings.Join(said, ", ")
 	if len(r.Settings) > 0 {
 		line += " (" + strings.Join(r.Settings, ", ") + ")"
 	}
