@@ -263,12 +263,15 @@ func TestLiveDaemonIsWaitedFor(t *testing.T) {
 	_ = os.Remove(Installed().PidFile)
 	_ = os.Remove(Installed().ContainerdPidFile())
 	other := exec.Command(program("dockerd"), "--config-file", Installed().Config)
+	log, err := os.Create("/run/other.log")
+	must(t, err)
+	other.Env, other.Stderr = environment(), log
 	must(t, other.Start())
 	go func() { _ = other.Wait() }()
 	must(t, until(t.Context(), func() bool { return readPidFile(Installed().PidFile).pid == other.Process.Pid }))
 	ensured(t)
 	if now := livingAs(t, "dockerd"); len(now) != 1 || now[0].pid != other.Process.Pid {
-		t.Errorf("%v run, want the one that was starting", now)
+		t.Errorf("%v run, want the one that was starting, which said:\n%s", now, strings.Join(readLog(log.Name(), 0), "\n"))
 	}
 }
 

@@ -185,6 +185,7 @@ func stop(ctx context.Context, p process) error {
 
 // startUnit starts docker.service, and returns when it answers.
 func (m machine) startUnit(ctx context.Context, say say) error {
+	since := fmt.Sprintf("--since=@%d", time.Now().Unix())
 	// A service that failed too often in a row is not started again until
 	// someone says so. There may be nothing to reset.
 	_ = command(ctx, "systemctl", "reset-failed", "docker.service", "docker.socket").Run()
@@ -195,7 +196,7 @@ func (m machine) startUnit(ctx context.Context, say say) error {
 	if err == nil {
 		return nil
 	}
-	journal, _ := command(ctx, "journalctl", "--unit=docker.service", "--lines=20", "--no-pager", "--output=cat").Output()
+	journal, _ := command(ctx, "journalctl", "--unit=docker.service", "--identifier=dockerd", since, "--lines=20", "--no-pager", "--output=cat").Output()
 	lines := tail(journal)
 	if len(lines) == 0 {
 		lines = tail(output)
