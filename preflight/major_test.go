@@ -39,8 +39,18 @@ type spiedAPI struct {
 	copies                   int
 }
 
-func watched() *spy {
-	return &spy{Engine: shared.engine, spiedAPI: spiedAPI{APIClient: shared.engine.API(), created: func() {}}}
+// spyOn the engine for one test, which also removes what is made and left by then.
+func (s *site) spyOn() *spy {
+	e := &spy{Engine: shared.engine, spiedAPI: spiedAPI{APIClient: s.api, created: func() {}}}
+	s.Cleanup(func() {
+		for _, id := range e.made {
+			_, err := s.api.ContainerRemove(s.ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+			if err != nil && !errdefs.IsNotFound(err) {
+				s.Error(err)
+			}
+		}
+	})
+	return e
 }
 
 func (s *spiedAPI) ContainerCreate(ctx context.Context, o client.ContainerCreateOptions) (client.ContainerCreateResult, error) {
@@ -137,13 +147,13 @@ func (s *site) leavesNothing(e *spy) {
 func TestVersionInAVolumeThatNoContainerHas(t *testing.T) {
 	t.Parallel()
 	s, volume := database(t, versionFile, "15\n")
-	e := watched()
+	e := s.spyOn()
 	s.major(e, volume, 15)
 	s.leavesNothing(e)
 	for file, content := range map[string]string{"": "", versionFile: "no number", "other": "15\n"} {
 		s.clear()
 		s, volume := database(t, file, content)
-		e := watched()
+		e := s.spyOn()
 		s.major(e, volume, 0)
 		s.leavesNothing(e)
 		if file == "" {
@@ -158,7 +168,7 @@ func TestVersionThroughAStoppedContainer(t *testing.T) {
 	t.Parallel()
 	s, volume := database(t, versionFile, "16\n")
 	s.container("-stopped", container.Config{}, mounting(volume, "/elsewhere"))
-	e := watched()
+	e := s.spyOn()
 	s.major(e, volume, 16)
 	if len(e.made)+len(e.removed) != 0 || e.copies != 1 {
 		t.Errorf("made %v, removed %v, read %d files", e.made, e.removed, e.copies)
@@ -174,7 +184,7 @@ func TestVersionOfADatabaseThatServes(t *testing.T) {
 	id := s.container("-serving", container.Config{Healthcheck: health, Env: []string{"PG_MAJOR=14", "PGDATA=" + dataDirectory}}, mounting(volume, dataDirectory))
 	s.start(id)
 	s.healthy(id)
-	e := watched()
+	e := s.spyOn()
 	s.major(e, volume, 14)
 	if len(e.made) != 0 || e.copies != 0 {
 		t.Errorf("made %v, read %d files", e.made, e.copies)
@@ -213,7 +223,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 	t.Parallel()
 	s, volume := database(t, versionFile, "13\n")
 	id := s.container("-leftover", container.Config{Labels: map[string]string{lookLabel: volume}}, mounting(volume, lookAt))
-	e := watched()
+	e := s.spyOn()
 	s.major(e, volume, 13)
 	if len(e.made) != 0 || !slices.Equal(e.removed, []string{id}) {
 		t.Errorf("made %v, removed %v", e.made, e.removed)
@@ -226,7 +236,7 @@ func TestInterruptedWhileLooking(t *testing.T) {
 	s, _ := database(t, versionFile, "15\n")
 	ctx, interrupt := context.WithCancel(s.ctx)
 	defer interrupt()
-	e := watched()
+	e := s.spyOn()
 	e.created = interrupt
 	d, stack := s.open()
 	_, failed := Gather(ctx, e, stack, d)

@@ -112,6 +112,8 @@ func TestProbe(t *testing.T) {
 	endpoints := []Endpoint{
 		endpoint(t, closed.Addr().String(), tcp),
 		endpoint(t, tcpAt.String(), "sctp"),
+		// The other family is another endpoint.
+		endpoint(t, netip.AddrPortFrom(netip.IPv6Unspecified(), tcpAt.Port()).String(), tcp),
 	}
 	for e := range wanted {
 		endpoints = append(endpoints, e)
