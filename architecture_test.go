@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"image":        {},
 	"plan":         {},
 	"preflight":    {"deployment", "settings", "topology"},
-	"readiness":    {},
+	"readiness":    {"orchestrator"},
 	"ui":           {},
 
 	"command": {

@@ -69,7 +69,7 @@ type Node struct {
 	Reasons []Reason `json:"reasons"`
 	// BeyondCompose is true where the stock tool would not do this by itself:
 	// whoever carries the plan out has to ask for it.
-	BeyondCompose bool `json:"beyondCompose"`
+	BeyondCompose bool `json:"beyond_compose"`
 }
 
 // Reason is one difference between what the files say and what the engine has.
