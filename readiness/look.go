@@ -1,0 +1,312 @@
+package readiness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/client"
+
+	"github.com/inmanta/inmanta-docker/orchestrator"
+)
+
+// call is one thing to look at, for as long as the state calls for it.
+type call struct {
+	kind callKind
+	run  Container
+	// since is where to begin in the log.
+	since time.Time
+	// inside says that the API may be asked from inside the container, too.
+	inside bool
+}
+
+type callKind string
+
+const (
+	toRead  callKind = "read"  // its log
+	toCheck callKind = "check" // its health, with its own check
+	toAsk   callKind = "ask"   // its API
+	toStay  callKind = "stay"  // whether it stays up, where nothing is checked
+)
+
+// key tells calls apart: a container that was started again is looked at anew.
+func (c call) key() string {
+	return fmt.Sprint(c.kind, " ", c.run.ID, " ", c.run.Started.UnixNano(), " ", c.inside, " ", c.run.Health == "unhealthy")
+}
+
+// wanted is what to look at in s, judged as v: the logs of all that run, the
+// health of those that are not ready, and the orchestrator's API, which says more
+// than its health check and costs less.
+func wanted(s state, v verdict) []call {
+	var calls []call
+	var first time.Time // when the first of those that are not ready was started
+	lacking := map[string]bool{}
+	for _, st := range v.standings {
+		if st.ready {
+			continue
+		}
+		lacking[st.ID] = true
+		if !st.Started.IsZero() && (first.IsZero() || st.Started.Before(first)) {
+			first = st.Started
+		}
+	}
+	for _, r := range s.sorted() {
+		if r.State != "running" {
+			continue
+		}
+		// What is ready is read for those that it refuses.
+		since := first
+		if lacking[r.ID] {
+			since = r.Started
+		}
+		calls = append(calls, call{kind: toRead, run: r.Container, since: since})
+		if s.stack.only != "" && r.Service != s.stack.only {
+			continue
+		}
+		switch {
+		case s.stack.Orchestrator != "" && r.Service == s.stack.Orchestrator:
+			calls = append(calls, call{kind: toAsk, run: r.Container, inside: r.Health == "healthy"})
+		case !lacking[r.ID] || s.oneShot(r):
+		case r.test != nil:
+			calls = append(calls, call{kind: toCheck, run: r.Container})
+		case r.Health == "":
+			calls = append(calls, call{kind: toStay, run: r.Container})
+		}
+	}
+	return calls
+}
+
+// observe does one call until ctx ends or there is nothing more to see.
+func (w *watch) observe(ctx context.Context, c call) {
+	id, started := c.run.ID, c.run.Started
+	switch c.kind {
+	case toRead:
+		news := w.heard(id)
+		follow(ctx, w.engine, c.run, c.since,
+			func() {
+				select {
+				case news <- struct{}{}:
+				default:
+				}
+			},
+			func(f finding) { w.tell(ctx, told{id, started, f}) })
+	case toCheck:
+		check(ctx, w.engine, c.run, listening(ctx, c.run), w.heard(id),
+			func(passed bool) { w.tell(ctx, tested{id, started, passed}) })
+	case toAsk:
+		w.keepAsking(ctx, c)
+	case toStay:
+		// By this machine's clock; where the engine's differs, it is a little more or less.
+		select {
+		case <-time.After(min(steady-time.Since(started), steady)):
+			w.tell(ctx, tested{id, started, true})
+		case <-ctx.Done():
+		}
+	}
+}
+
+// steady is how long a container must have been up that nothing checks: there is
+// nothing else to tell one that works from one that is about to end.
+const steady = time.Second
+
+// heard is the channel on which a container's log says that it goes on.
+func (w *watch) heard(id string) chan struct{} {
+	made, _ := w.news.LoadOrStore(id, make(chan struct{}, 1))
+	return made.(chan struct{})
+}
+
+// keepAsking asks the API until ctx ends.
+func (w *watch) keepAsking(ctx context.Context, c call) {
+	var clients []*orchestrator.Client
+	urls := routes(c.run, w.engine.DaemonHost())
+	for _, base := range urls {
+		clients = append(clients, orchestrator.New(base, nil))
+	}
+	if c.inside || len(clients) == 0 {
+		clients, urls = append(clients, inside(w.engine, c.run)), append(urls, "")
+	}
+	defer func() {
+		for _, client := range clients {
+			client.Close()
+		}
+	}()
+	for ctx.Err() == nil {
+		began := time.Now()
+		a := c.ask(ctx, clients, urls)
+		if better := slices.Index(urls, a.api.URL); a.serving && better > 0 {
+			// It may have begun to serve since those before were asked: they are the ones to use.
+			if again := c.ask(ctx, clients[:better], urls); again.serving {
+				a = again
+			}
+		}
+		w.tell(ctx, a)
+		gap := tight
+		switch {
+		case a.serving:
+			gap = settled
+		case urls[len(urls)-1] == "":
+			gap = pause(time.Since(began), true)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(gap):
+		}
+	}
+}
+
+// ask asks by each way until somebody answers.
+func (c call) ask(ctx context.Context, clients []*orchestrator.Client, urls []string) answered {
+	a := answered{id: c.run.ID, started: c.run.Started}
+	for i, client := range clients {
+		a.serving, a.why, a.api.Status = question(ctx, client)
+		a.api.URL = urls[i]
+		if a.serving || a.why != silent {
+			break
+		}
+	}
+	return a
+}
+
+// silent is why an API does not serve that nobody has heard from.
+const silent = "does not answer on its API yet"
+
+// question asks the API once whether it serves. An orchestrator that shows its
+// status only to those who log in is asked for its verdict, which is stricter:
+// no warning may stand.
+func question(ctx context.Context, api *orchestrator.Client) (serving bool, why string, status *orchestrator.Status) {
+	answer, err := api.Status(ctx)
+	switch {
+	case err == nil:
+		serving, why = orchestrator.Serving(answer)
+		if !serving {
+			why = "answers, and is not all there: " + why
+		}
+		return serving, why, &answer
+	case errors.Is(err, orchestrator.ErrLogin):
+		healthy, err := api.Healthy(ctx)
+		if healthy {
+			return true, "", nil
+		}
+		if err != nil {
+			return false, fmt.Sprintf("asks for a login, and for the rest: %v", err), nil
+		}
+		return false, "asks for a login, and reports a warning or an error to those who have one", nil
+	case errors.Is(err, orchestrator.ErrTimeout):
+		return false, "takes connections on its API and does not answer in time", nil
+	case errors.Is(err, orchestrator.ErrNotOrchestrator), errors.Is(err, orchestrator.ErrServer):
+		return false, fmt.Sprintf("does not answer as it should: %v", err), nil
+	default:
+		return false, silent, nil
+	}
+}
+
+// listen subscribes to what happens to the project's containers, from before it
+// returns on. What the engine still remembers comes first: the subscription
+// begins a moment after the engine says that it has.
+func (w *watch) listen(ctx context.Context, project string) {
+	stream := w.engine.Events(ctx, client.EventsListOptions{
+		Since: "1",
+		Filters: make(client.Filters).
+			Add("type", string(events.ContainerEventType)).
+			Add("label", projectLabel+"="+project, oneoffLabel+"=False").
+			Add("event", "create", "start", "restart", "die", "stop", "pause", "unpause", "oom", "destroy", "rename", "health_status"),
+	})
+	w.wait.Go(func() {
+		for {
+			var batch []events.Message
+			select {
+			case message := <-stream.Messages:
+				batch = append(batch, message)
+			case err := <-stream.Err:
+				if ctx.Err() == nil {
+					w.lost <- fmt.Errorf("watching the engine's events: %w", err)
+				}
+				return
+			}
+			for more := true; more; { // looking once is enough for all of them
+				select {
+				case message := <-stream.Messages:
+					batch = append(batch, message)
+				default:
+					more = false
+				}
+			}
+			if err := w.digest(ctx, batch); err != nil {
+				if ctx.Err() == nil {
+					w.lost <- err
+				}
+				return
+			}
+		}
+	})
+}
+
+// digest tells what the events mean, and looks at each container they are about.
+func (w *watch) digest(ctx context.Context, batch []events.Message) error {
+	var order []string
+	about := map[string]bool{}
+	for _, m := range batch {
+		if !about[m.Actor.ID] {
+			about[m.Actor.ID] = true
+			order = append(order, m.Actor.ID)
+		}
+		if m.Action == events.ActionDie {
+			var code int
+			if _, err := fmt.Sscan(m.Actor.Attributes["exitCode"], &code); err == nil {
+				w.tell(ctx, exited{m.Actor.ID, code})
+			}
+		}
+	}
+	for _, id := range order {
+		c, err := inspect(ctx, w.engine, id)
+		switch {
+		case errors.Is(err, errGone):
+			w.tell(ctx, gone{id})
+		case err != nil:
+			return err
+		default:
+			w.tell(ctx, changed(c))
+		}
+	}
+	return nil
+}
+
+// latest is the container that a wait whose time is up was waiting for in the
+// end; nil when there is none.
+func latest(s state, v verdict) *standing {
+	if v.culprit != nil {
+		return v.culprit
+	}
+	for _, st := range v.standings {
+		if !st.ready && st.ID != "" {
+			root := s.root(st, map[string]bool{})
+			return &root
+		}
+	}
+	return nil
+}
+
+// accused is the container that a refusal is about: one that failed, or else one
+// that is not ready and that the refusal names; nil when there is none.
+func accused(s state, v verdict, refusal string) *standing {
+	if v.culprit != nil {
+		return v.culprit
+	}
+	for _, st := range v.standings {
+		if st.failed {
+			root := s.root(st, map[string]bool{})
+			return &root
+		}
+	}
+	for _, st := range v.standings {
+		if !st.ready && st.ID != "" && strings.Contains(refusal, st.Name) {
+			root := s.root(st, map[string]bool{})
+			return &root
+		}
+	}
+	return nil
+}
