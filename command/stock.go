@@ -35,8 +35,9 @@ var stockVerbs = []stock{
 
 func (a *app) stockVerb(s stock) *cobra.Command {
 	return &cobra.Command{
-		Use:                s.name,
+		Use:                s.name + " [OPTIONS]",
 		Short:              s.short,
+		Long:               s.short + ", exactly as docker compose " + s.name + " does: inmanta-docker " + s.name + " --help has its options.",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runStock(cmd, s.name, args)
@@ -74,7 +75,11 @@ func (a *app) runStock(cmd *cobra.Command, verb string, args []string) error {
 	docker.SetIn(a.streams.In)
 	docker.SetOut(a.streams.Out)
 	docker.SetErr(a.streams.Err)
-	return docker.ExecuteContext(cmd.Context())
+	err = docker.ExecuteContext(cmd.Context())
+	if cmd.Context().Err() != nil {
+		return exit(ExitInterrupted) // as the stock tool: following a log ends that way
+	}
+	return err
 }
 
 func asksForHelp(args []string) bool {
