@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,22 +32,25 @@ import (
 // and gone are for a test to move and to lose.
 var image = fmt.Sprintf("inmanta-plan-test-%d", os.Getpid())
 
-// shared is the engine and the images, for every test that needs them.
-var shared struct {
-	docker *command.DockerCli
-	err    error
-}
+// engine is the container engine, with the images on it once a test has asked.
+var engine = sync.OnceValues(func() (*command.DockerCli, error) {
+	docker, err := connect()
+	if err != nil {
+		return nil, err
+	}
+	connected = docker
+	return docker, makeImages(docker.Client())
+})
+
+// connected is the engine to clean up, if one was asked for.
+var connected *command.DockerCli
 
 func TestMain(m *testing.M) {
-	shared.docker, shared.err = connect()
-	if shared.err == nil {
-		shared.err = makeImages(shared.docker.Client())
-	}
 	code := m.Run()
-	if shared.docker != nil {
-		if err := removeImages(shared.docker.Client()); err != nil && code == 0 {
+	if connected != nil {
+		if err := removeImages(connected.Client()); err != nil {
 			fmt.Fprintln(os.Stderr, "removing the tests' images:", err)
-			code = 1
+			code = max(code, 1)
 		}
 	}
 	os.Exit(code)
@@ -135,19 +139,20 @@ type bench struct {
 
 func open(t *testing.T, name string) *bench {
 	t.Helper()
-	if shared.err != nil {
-		t.Fatalf("this test needs a container engine: %v", shared.err)
+	docker, err := engine()
+	if err != nil {
+		t.Fatalf("this test needs a container engine: %v", err)
 	}
 	// Nothing may be made again behind the test's back, whatever Compose asks.
 	no := func(string, bool) (bool, error) { return false, nil }
-	service, err := compose.NewComposeService(shared.docker, compose.WithPrompt(no))
+	service, err := compose.NewComposeService(docker, compose.WithPrompt(no))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	b := &bench{
 		T: t, ctx: ctx, name: fmt.Sprintf("inmanta-plan-%s-%d", name, os.Getpid()), dir: t.TempDir(),
-		engine: shared.docker.Client(), compose: service, environment: map[string]string{},
+		engine: docker.Client(), compose: service, environment: map[string]string{},
 	}
 	t.Cleanup(func() {
 		cancel()

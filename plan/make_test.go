@@ -295,16 +295,26 @@ func TestPlanAsJSON(t *testing.T) {
 // What Make is given it leaves as it was: it is asked again after an `up`.
 func TestMakeChangesNothing(t *testing.T) {
 	t.Parallel()
-	const replicated = "services: {a: {image: a, deploy: {replicas: 2}}, b: {image: a, network_mode: 'service:a', volumes_from: [a]}}"
+	const replicated = "services: {a: {image: a, network_mode: none, deploy: {replicas: 2}}, b: {image: a, network_mode: 'service:a', volumes_from: [a]}}"
+	// The SDK's function changes what it is given.
+	hash, err := compose.ServiceHash(load(t, replicated, nil).Services["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
 	project := load(t, replicated, nil)
 	before, err := project.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := plan.Make(plan.Desired{Project: project}, plan.Observed{
-		Containers: []plan.ObservedContainer{{ID: "id", Name: "demo-a-1", Service: "a", Number: 1, State: container.StateRunning}},
-	}); err != nil {
+	p, err := plan.Make(plan.Desired{Project: project}, plan.Observed{
+		Containers: []plan.ObservedContainer{{ID: "id", Name: "demo-a-1", Service: "a", Number: 1, State: container.StateRunning, ConfigHash: hash}},
+		Images:     map[string]plan.ImageFacts{"a": {}},
+	})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if n := node(t, p, plan.Container, "a"); n.Action != plan.Leave {
+		t.Fatalf("nothing would have been resolved to this container:\n%s", n)
 	}
 	after, err := project.MarshalJSON()
 	if err != nil {
