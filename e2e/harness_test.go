@@ -1,16 +1,17 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ var tools struct {
 	// images are the settings that name images which are on the engine.
 	images map[string]string
 }
+
+// composePlugin is the stock docker compose, of the version that ours links.
+const composePlugin = "github.com/docker/compose/v5/cmd"
 
 func TestMain(m *testing.M) {
 	code, err := prepare(m)
@@ -50,16 +54,16 @@ func prepare(m *testing.M) (int, error) {
 	if err := os.MkdirAll(plugins, 0o755); err != nil {
 		return 0, err
 	}
-	for target, pkg := range map[string]string{
-		filepath.Join(dir, "inmanta-docker"):     "github.com/inmanta/inmanta-docker/cmd/inmanta-docker",
-		filepath.Join(dir, "inmanta-sidecar"):    "github.com/inmanta/inmanta-docker/cmd/inmanta-sidecar",
-		filepath.Join(plugins, "docker-compose"): "github.com/docker/compose/v5/cmd",
-	} {
-		build := exec.Command("go", "build", "-trimpath", "-o", target, pkg)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-		}
+	// One build for all, the way `make build` does it, so that its cache serves.
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", dir+"/",
+		"github.com/inmanta/inmanta-docker/cmd/inmanta-docker", "github.com/inmanta/inmanta-docker/cmd/inmanta-sidecar",
+		composePlugin)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("building the binaries: %w\n%s", err, out)
+	}
+	if err := os.Rename(filepath.Join(dir, path.Base(composePlugin)), filepath.Join(plugins, "docker-compose")); err != nil {
+		return 0, err
 	}
 	sudo := "#!/bin/sh\nexec \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte(sudo), 0o755); err != nil {
@@ -103,12 +107,18 @@ type stack struct {
 // free port and names of its own. Nothing runs yet.
 func newStack(t *testing.T) *stack {
 	t.Helper()
+	return newStackNamed(t, "")
+}
+
+// newStackNamed is newStack for a scenario with several deployments.
+func newStackNamed(t *testing.T, suffix string) *stack {
+	t.Helper()
 	name := "e2e-" + strings.ToLower(strings.Map(func(r rune) rune {
 		if r == '/' || r == '_' || r == ' ' {
 			return '-'
 		}
 		return r
-	}, strings.TrimPrefix(t.Name(), "Test")))
+	}, strings.TrimPrefix(t.Name(), "Test"))) + suffix
 	s := &stack{t: t, name: name, dir: filepath.Join(t.TempDir(), name), port: freePort(t)}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -161,6 +171,37 @@ func (s *stack) write(name, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// composeFiles puts this repository's compose files into the deployment's directory.
+func (s *stack) composeFiles() {
+	s.t.Helper()
+	files, err := filepath.Glob("../docker-compose*.yml")
+	if err != nil || len(files) == 0 {
+		s.t.Fatalf("no compose files: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.write(filepath.Base(file), string(text))
+	}
+}
+
+// tag gives an image another name for as long as the scenario runs.
+func (s *stack) tag(image, name string) {
+	s.t.Helper()
+	id := s.docker("image", "inspect", "-f", "{{.Id}}", image)
+	before, err := exec.Command("docker", "image", "inspect", "-f", "{{.Id}}", name).Output()
+	s.docker("tag", image, name)
+	s.t.Cleanup(func() {
+		if was := strings.TrimSpace(string(before)); err == nil && was != id {
+			s.docker("tag", was, name)
+			return
+		}
+		s.docker("rmi", "--no-prune", name)
+	})
 }
 
 // remove leaves nothing of the scenario on the engine.
@@ -231,6 +272,7 @@ func (s *stack) exec(args ...string) result {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := s.command(ctx, args...)
+	cmd.WaitDelay = 5 * time.Second // what it left behind may hold its output open
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -276,49 +318,47 @@ func (s *stack) docker(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// containers and volumes are what the engine has of this deployment, by id and by name.
+func (s *stack) containers() []string {
+	s.t.Helper()
+	return strings.Fields(s.docker("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project="+s.name))
+}
+
+func (s *stack) volumes() []string {
+	s.t.Helper()
+	return strings.Fields(s.docker("volume", "ls", "-q", "--filter", "label=com.docker.compose.project="+s.name))
+}
+
+// healthy returns once the engine's own health checks of all containers pass.
+func (s *stack) healthy() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	defer cancel()
+	events := exec.CommandContext(ctx, "docker", "events", "--since", fmt.Sprint(time.Now().Unix()),
+		"--filter", "label=com.docker.compose.project="+s.name, "--filter", "event=health_status", "--format", "{{.Action}}")
+	out, err := events.StdoutPipe()
+	if err == nil {
+		err = events.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer events.Wait() //nolint:errcheck // it ends by being killed
+	defer cancel()
+	for said := bufio.NewScanner(out); ; {
+		states := strings.Fields(s.docker(append([]string{"inspect", "-f", "{{.State.Health.Status}}"}, s.containers()...)...))
+		if !slices.ContainsFunc(states, func(state string) bool { return state != "healthy" }) {
+			return
+		}
+		if !said.Scan() {
+			s.t.Fatalf("the engine's health checks say %v", states)
+		}
+	}
+}
+
 // server and db are the containers' names.
 func (s *stack) server() string { return s.name + "-orchestrator" }
 func (s *stack) db() string     { return s.name + "-db" }
-
-// get asks the orchestrator's API.
-func (s *stack) get(path string, into any) error {
-	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", s.port, path), nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, answer.Status)
-	}
-	return json.NewDecoder(answer.Body).Decode(into)
-}
-
-// serverStatus is as much of /api/v1/serverstatus as the scenarios look at.
-type serverStatus struct {
-	Data struct {
-		Product string
-		Version string
-	}
-}
-
-// serves fails the scenario unless the real orchestrator answers right now.
-func (s *stack) serves() serverStatus {
-	s.t.Helper()
-	var status serverStatus
-	if err := s.get("/api/v1/serverstatus", &status); err != nil {
-		s.t.Fatalf("the orchestrator does not serve: %v", err)
-	}
-	if !strings.Contains(status.Data.Product, "Inmanta") || status.Data.Version == "" {
-		s.t.Fatalf("something else than an orchestrator answers: %+v", status)
-	}
-	return status
-}
 
 // eventually asks again and again until ok, for at most a minute: for what
 // nothing announces.
@@ -330,27 +370,4 @@ func (s *stack) eventually(what string, ok func() bool) {
 		}
 	}
 	s.t.Fatalf("not within a minute: %s", what)
-}
-
-// project makes a project on the orchestrator, and projects lists them: data
-// that a scenario can lose.
-func (s *stack) project(name string) {
-	s.t.Helper()
-	out, err := exec.Command("docker", "exec", s.server(), "inmanta-cli", "project", "create", "--name", name).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("making project %s: %v\n%s", name, err, out)
-	}
-}
-
-func (s *stack) projects() []string {
-	s.t.Helper()
-	var answer struct{ Data []struct{ Name string } }
-	if err := s.get("/api/v2/project", &answer); err != nil {
-		s.t.Fatal(err)
-	}
-	var names []string
-	for _, p := range answer.Data {
-		names = append(names, p.Name)
-	}
-	return names
 }

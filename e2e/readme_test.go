@@ -37,12 +37,8 @@ func TestOpenSourceExample(t *testing.T) {
 	for _, tool := range []string{"sudo docker compose", "inmanta-docker"} {
 		t.Run(strings.ReplaceAll(tool, " ", "-"), func(t *testing.T) {
 			s := newStack(t)
-			for _, name := range []string{"docker-compose.yml", "docker-compose.iso.yml"} {
-				text, err := os.ReadFile("../" + name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.write(name, string(text))
+			if tool != "inmanta-docker" { // which carries the files with it
+				s.composeFiles()
 			}
 			s.tagConfigured("ghcr.io/inmanta/orchestrator:latest")
 			lines := example(t, "Deploy the oss orchestrator")
@@ -147,20 +143,11 @@ func TestServiceOrchestratorExample(t *testing.T) {
 }
 
 // tagConfigured gives the orchestrator image the name that the README's lines
-// configure. Where the registry could be reached, it is that image already.
+// configure, for as long as the scenario runs. Where the registry could be
+// reached, it is that image already.
 func (s *stack) tagConfigured(name string) {
 	s.t.Helper()
-	if local := tools.images["INMANTA_ORCHESTRATOR_IMAGE"]; local != name && local != "" {
-		s.docker("tag", local, name)
+	if local := tools.images["INMANTA_ORCHESTRATOR_IMAGE"]; local != "" {
+		s.tag(local, name)
 	}
-}
-
-func (s *stack) containers() []string {
-	s.t.Helper()
-	return strings.Fields(s.docker("ps", "-aq", "--filter", "label=com.docker.compose.project="+s.name))
-}
-
-func (s *stack) volumes() []string {
-	s.t.Helper()
-	return strings.Fields(s.docker("volume", "ls", "-q", "--filter", "label=com.docker.compose.project="+s.name))
 }
