@@ -32,8 +32,8 @@ const baseID = "base debian:" + release
 // base is the ID of an image of Debian on the engine: one that is there, the
 // registry's, or one bootstrapped from Debian's archive. The last has no name
 // and is for the build only: remove takes it away.
-func (b *builder) base(ctx context.Context) (id string, remove func(context.Context), err error) {
-	keep := func(context.Context) {}
+func (b *builder) base(ctx context.Context) (id string, remove func(), err error) {
+	keep := func() {}
 	if found, err := b.engine.ImageInspect(ctx, baseRef); err == nil && found.Architecture == b.architecture {
 		return found.ID, keep, nil
 	} else if err != nil && !cerrdefs.IsNotFound(err) {
@@ -45,7 +45,7 @@ func (b *builder) base(ctx context.Context) (id string, remove func(context.Cont
 		return "", nil, err
 	}
 	if left.ID != "" {
-		return left.ID, b.remover(left.ID), nil
+		return left.ID, b.remover(ctx, left.ID), nil
 	}
 
 	if err := pull(ctx, b.engine, baseRef, "", basePatience, renamed(b.report, baseID)); err == nil {
@@ -64,11 +64,13 @@ func (b *builder) base(ctx context.Context) (id string, remove func(context.Cont
 		return "", nil, err
 	}
 	b.report(progress.Event{ID: baseID, Text: "Bootstrapped", Status: progress.Done})
-	return id, b.remover(id), nil
+	return id, b.remover(ctx, id), nil
 }
 
-func (b *builder) remover(id string) func(context.Context) {
-	return func(ctx context.Context) {
+func (b *builder) remover(ctx context.Context, id string) func() {
+	return func() {
+		ctx, cancel := afterwards(ctx)
+		defer cancel()
 		// Best effort: an image that something else has come to use stays.
 		_, _ = b.engine.ImageRemove(ctx, id, client.ImageRemoveOptions{PruneChildren: true})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -126,13 +127,19 @@ func (b *builder) tag(ctx context.Context, id string, recipe Recipe) error {
 	return nil
 }
 
-// all builds the recipes side by side on one base, and leaves nothing else behind.
+// all builds the recipes, and leaves nothing else behind.
 func (b *builder) all(ctx context.Context, recipes []Recipe, options BuildOptions) error {
-	defer b.sweep(ctx)
-	base, removeBase, err := b.base(ctx)
+	base, remove, err := b.base(ctx)
 	if err != nil {
 		return err
 	}
+	defer remove()
+	return b.on(ctx, base, recipes, options)
+}
+
+// on builds the recipes side by side on one base, and leaves nothing unfinished behind.
+func (b *builder) on(ctx context.Context, base string, recipes []Recipe, options BuildOptions) error {
+	defer b.sweep(ctx)
 	failed := make([]error, len(recipes))
 	var group sync.WaitGroup
 	for i, recipe := range recipes {
@@ -145,11 +152,6 @@ func (b *builder) all(ctx context.Context, recipes []Recipe, options BuildOption
 	var problems problem.List
 	for _, err := range failed {
 		problems = append(problems, problem.In(err)...)
-	}
-	if len(problems) == 0 {
-		// Now that nothing is built on it any more; until then a retry starts from it.
-		b.sweep(ctx)
-		removeBase(ctx)
 	}
 	return problems.OrNil()
 }
@@ -174,10 +176,8 @@ func (b *builder) one(ctx context.Context, recipe Recipe, base string, options B
 
 // run has the engine build a recipe, unnamed, and returns the image's ID.
 func (b *builder) run(ctx context.Context, recipe Recipe, base string, options BuildOptions) (string, error) {
-	files := recipe.files()
-	for name, content := range b.host.files() {
-		files[name] = content
-	}
+	files := maps.Clone(recipe.files)
+	maps.Copy(files, b.host.files())
 	var packed bytes.Buffer
 	if err := archive(&packed, files); err != nil {
 		return "", fmt.Errorf("packing the recipe of %s: %w", recipe.Ref(), err)
@@ -286,28 +286,51 @@ func advice(recipe Recipe, output string) string {
 	return "The lines above say what went wrong; build again once it is mended."
 }
 
-// sweepPatience is how long cleaning up may take.
-const sweepPatience = 30 * time.Second
+// sweepPatience is how long cleaning up may take: the engine may still be
+// ending what it was told to end.
+const sweepPatience = 15 * time.Second
+
+// sweepPoll is how often the engine is asked whether it has.
+const sweepPoll = 100 * time.Millisecond
+
+// afterwards is a context to clean up in, even when ctx is done.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), sweepPatience)
+}
 
 // sweep removes what this builder's builds left unfinished: containers, and
 // images without a name. It does so even when ctx is done, as best it can: what
 // it misses, the next build sweeps.
 func (b *builder) sweep(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepPatience)
+	ctx, cancel := afterwards(ctx)
 	defer cancel()
+	ticker := time.NewTicker(sweepPoll)
+	defer ticker.Stop()
+	for b.sweepOnce(ctx) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// sweepOnce says how much it found; 0 too when the engine does not answer.
+func (b *builder) sweepOnce(ctx context.Context) (found int) {
 	mine := func() client.Filters { return client.Filters{}.Add("label", unfinishedLabel+"="+b.name) }
 	containers, err := b.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: mine()})
 	if err != nil {
-		return
+		return 0
 	}
 	for _, one := range containers.Items {
 		_, _ = b.engine.ContainerRemove(ctx, one.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	}
 	images, err := b.engine.ImageList(ctx, client.ImageListOptions{Filters: mine().Add("dangling", "true")})
 	if err != nil {
-		return
+		return 0
 	}
 	for _, one := range images.Items {
 		_, _ = b.engine.ImageRemove(ctx, one.ID, client.ImageRemoveOptions{Force: true, PruneChildren: true})
 	}
+	return len(containers.Items) + len(images.Items)
 }

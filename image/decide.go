@@ -20,15 +20,17 @@ type decision struct {
 //
 // An outage must never swap an edition, or put another major version over data:
 // a stand-in is built only for an image whose registry could not be reached at
-// all, only in the place of the default open-source image or of the official
-// PostgreSQL, only while there is no data, and never for one without the other
-// being had.
+// all, only while there is no data, only in the place of the default open-source
+// image or, below that one, of the official PostgreSQL, and never for one
+// without the other being had.
 func decide(orchestrator, database sight, hasVolumes bool) decision {
 	var decided decision
 	usual, err := Orchestrator("")
 	if err != nil {
 		panic(err) // a mistake in this package
 	}
+	// Other editions know which PostgreSQL they need; we do not.
+	open := orchestrator.local != nil || usual.standsInFor(orchestrator.ref)
 	for _, need := range []struct {
 		seen  sight
 		usual Recipe
@@ -41,7 +43,7 @@ func decide(orchestrator, database sight, hasVolumes bool) decision {
 		case need.seen.local != nil:
 			decided.build = append(decided.build, *need.seen.local)
 		case need.seen.present:
-		case need.seen.pull == unreachable && !hasVolumes && need.usual.standsInFor(need.seen.ref):
+		case need.seen.pull == unreachable && !hasVolumes && open && need.usual.standsInFor(need.seen.ref):
 			decided.build = append(decided.build, need.usual)
 			need.stand(&decided.stands, need.usual)
 		default:
@@ -66,7 +68,7 @@ func refusal(seen sight, usual Recipe, hasVolumes bool) problem.Problem {
 		case hasVolumes:
 			p.Fix = "This deployment has data, so no other image is put in its place: reach the registry again, or " + load + "."
 		default:
-			p.Fix = fmt.Sprintf("Reach the registry again, or %s; to try the open-source edition instead, `inmanta-docker image build` makes %s, to be set as this image.", load, usual.Ref())
+			p.Fix = fmt.Sprintf("Reach the registry again, or %s. `inmanta-docker image build` makes %s without a registry: set it instead if it may take this one's place.", load, usual.Ref())
 		}
 	case denied:
 		p.ID = "image-denied"

@@ -51,10 +51,12 @@ const (
 //go:embed recipe
 var recipeFiles embed.FS
 
-// Recipe is how one image is built: embedded files and a version.
+// Recipe is how one image is built.
 type Recipe struct {
 	name    string
 	version string
+	// files are its scripts and its Dockerfile, by their name in the build context.
+	files map[string][]byte
 }
 
 // Orchestrator is the recipe of the open-source orchestrator of that version of
@@ -71,14 +73,14 @@ func Orchestrator(version string) (Recipe, error) {
 			Fix:   fmt.Sprintf("Give a release of inmanta as https://pypi.org/project/inmanta/#history lists them, such as %s.", InmantaVersion),
 		}
 	}
-	return Recipe{orchestrator, version}, nil
+	return Recipe{orchestrator, version, embedded(orchestrator)}, nil
 }
 
 // pythonVersion also holds to what an image tag may be.
 var pythonVersion = regexp.MustCompile(`^[0-9][0-9a-z]*(\.[0-9a-z]+)*$`)
 
 // PostgreSQL is the recipe of Debian's PostgreSQL, of the major version PostgreSQLMajor.
-func PostgreSQL() Recipe { return Recipe{postgres, PostgreSQLMajor} }
+func PostgreSQL() Recipe { return Recipe{postgres, PostgreSQLMajor, embedded(postgres)} }
 
 // RecipeOf is the recipe that builds the image of that name. Names outside
 // Namespace have none; a name within it that no recipe builds is a problem.
@@ -147,7 +149,7 @@ func (r Recipe) standsInFor(ref string) bool {
 // files, the version and the architecture. Equal digests are equal images, as
 // far as package registries allow.
 func (r Recipe) Digest(architecture string) string {
-	return digest(r.files(), r.name, r.version, architecture)
+	return digest(r.files, r.name, r.version, architecture)
 }
 
 // digest is of names and contents, each with its length, so that none runs into the next.
@@ -164,11 +166,10 @@ func digest(files map[string][]byte, words ...string) string {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// files are the recipe's own and those every recipe shares, by their name in
-// the build context.
-func (r Recipe) files() map[string][]byte {
+// embedded are a recipe's own files and those every recipe shares.
+func embedded(name string) map[string][]byte {
 	files := map[string][]byte{}
-	for _, folder := range []string{"recipe/base", "recipe/" + r.name} {
+	for _, folder := range []string{"recipe/base", "recipe/" + name} {
 		entries, err := fs.ReadDir(recipeFiles, folder)
 		if err != nil {
 			panic(err) // embedded: a mistake in this package

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -170,9 +171,7 @@ func has(ctx context.Context, archive, suite string) bool {
 func (s surroundings) files() map[string][]byte {
 	files := map[string][]byte{}
 	environment := map[string]string{}
-	for name, value := range s.Environment {
-		environment[name] = value
-	}
+	maps.Copy(environment, s.Environment)
 	apt := "Acquire::Retries \"3\";\n"
 	if s.AptProxy != "" {
 		apt += fmt.Sprintf("Acquire::http::Proxy %q;\n", s.AptProxy)

@@ -63,7 +63,8 @@ become_postgres() {
 	for directory in "$PGDATA" "${POSTGRES_INITDB_WALDIR:-$PGDATA}" /var/run/postgresql; do
 		find "$directory" ! -user postgres -exec chown --no-dereference postgres {} +
 	done
-	chmod 0700 "$PGDATA"
+	# The server takes no directory that others may look into.
+	chmod u=rwx,g-w,o= "$PGDATA"
 	chmod 3775 /var/run/postgresql
 	export HOME=/var/lib/postgresql
 	exec setpriv --reuid=postgres --regid=postgres --init-groups --inh-caps=-all "${BASH_SOURCE[0]}" "$@"
@@ -141,10 +142,10 @@ initialise() {
 	local cluster=$PGDATA/$unfinished/cluster
 	local waldir=()
 	if [[ -n $POSTGRES_INITDB_WALDIR ]]; then waldir=(--waldir "$POSTGRES_INITDB_WALDIR"); fi
-	# Only a bare --pgdata that is empty suits initdb, hence the directory within.
-	# POSTGRES_INITDB_ARGS is quoted as for a shell.
+	# initdb wants a directory to itself. POSTGRES_INITDB_ARGS is quoted as for a shell.
 	eval 'initdb --pgdata="$cluster" --username="$POSTGRES_USER" --auth-local=trust --auth-host=scram-sha-256 --no-instructions \
 		--pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") "${waldir[@]}" '"$POSTGRES_INITDB_ARGS"
+	chmod --reference="$cluster" "$PGDATA"
 	find "$cluster" -mindepth 1 -maxdepth 1 -exec mv --target-directory="$PGDATA" {} +
 	rmdir "$cluster"
 
