@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,16 +25,17 @@ import (
 	"github.com/inmanta/inmanta-docker/engine"
 )
 
-// shared is the engine, and an image that all tests' containers are made from.
-// The image declares a volume, which a container that is removed must not leave.
+// shared is the engine, and an image that all tests' containers are made from,
+// once the first test asks for it. The image declares a volume, which a
+// container that is removed must not leave.
 var shared struct {
+	sync.Once
 	engine *engine.Engine
 	image  string
 	err    error
 }
 
 func TestMain(m *testing.M) {
-	shared.err = prepare()
 	code := m.Run()
 	if shared.image != "" {
 		_, err := shared.engine.API().ImageRemove(context.Background(), shared.image, client.ImageRemoveOptions{Force: true})
@@ -109,6 +111,7 @@ type site struct {
 
 func newSite(t *testing.T, env string) *site {
 	t.Helper()
+	shared.Do(func() { shared.err = prepare() })
 	if shared.err != nil {
 		t.Fatalf("this test needs a container engine: %v", shared.err)
 	}

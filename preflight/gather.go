@@ -286,7 +286,7 @@ func (g *gathering) registry(ctx context.Context, ref string) error {
 	case err != nil && asking.Err() != nil:
 		image.Trouble = fmt.Sprintf("no answer within %s", registryPatience)
 	case err != nil:
-		image.Trouble = strings.Join(strings.Fields(err.Error()), " ")
+		image.Trouble = strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "Error response from daemon: ")
 	}
 	g.learn(func(f *Facts) { f.Images[ref] = image })
 	return nil

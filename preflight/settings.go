@@ -53,9 +53,11 @@ var ours = []string{"INMANTA_", "POSTGRESQL_"}
 func (r *report) misspelt() {
 	for _, name := range slices.Sorted(maps.Keys(r.deployment.Variables)) {
 		v := r.deployment.Variables[name]
+		if v.Source == deployment.Shell && !slices.ContainsFunc(ours, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			continue
+		}
 		meant, ok := settings.Meant(name)
-		isOurs := slices.ContainsFunc(ours, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		if !ok || v.Source == deployment.Shell && !isOurs || r.mentioned(name) {
+		if !ok || r.mentioned(name) {
 			continue
 		}
 		r.refuse(problem.Problem{
