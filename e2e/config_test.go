@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// composed is one way to name a deployment, which both tools must read the same.
+type composed struct {
+	// files are in the directory besides .env and, unless bare, this
+	// repository's compose files.
+	files map[string]string
+	// bare leaves ours without compose files on disk: they come from its binary.
+	bare bool
+	// shell is exported; in is the directory below the deployment's to run in.
+	shell []string
+	in    string
+	// args come before config and after after it. stock and stockShell stand in
+	// for args and shell where the stock tool has no such flag.
+	args, after       string
+	stock, stockShell string
+}
+
+const ownOverlay = `services:
+  server:
+    environment: {INMANTA_SERVER_DUMMY: "${DUMMY:-$$none}"}
+    labels: {team: network}
+    ports: !override ["127.0.0.1:${INMANTA_ORCHESTRATOR_PORT}:8888", "8889:8889"]
+  debug:
+    image: busybox
+    profiles: [debug]
+`
+
+// Whatever way a deployment is named and its settings are given, config prints
+// the same bytes as the stock tool and ends with the same code.
+func TestConfigEqualsStock(t *testing.T) {
+	t.Parallel()
+	const both = "-f docker-compose.yml -f docker-compose.iso.yml"
+	env := func(text string) map[string]string { return map[string]string{".env": text} }
+	own := map[string]string{"own.yml": ownOverlay}
+	for name, c := range map[string]composed{
+		"nothing said":             {},
+		"base":                     {args: "-f docker-compose.yml"},
+		"service orchestrator":     {args: both},
+		"overlay first":            {args: "-f docker-compose.iso.yml -f docker-compose.yml"},
+		"absolute file":            {args: "-f $PWD/docker-compose.yml"},
+		"file elsewhere":           {in: "license", args: "-f ../docker-compose.yml"},
+		"with":                     {args: "--with iso", stock: both},
+		"project name":             {args: "-p other -f docker-compose.yml"},
+		"project name in .env":     {files: env("COMPOSE_PROJECT_NAME=other\n")},
+		"project name in shell":    {files: env("COMPOSE_PROJECT_NAME=other\n"), shell: []string{"COMPOSE_PROJECT_NAME=third"}},
+		"project directory":        {args: "--project-directory license -f docker-compose.yml"},
+		"project directory above":  {in: "license", args: "--project-directory .."},
+		"subdirectory":             {in: "license"},
+		"settings":                 {files: env("INMANTA_NAME=a\nINMANTA_ORCHESTRATOR_IP=0.0.0.0\nINMANTA_ORCHESTRATOR_PORT=9999\nPOSTGRESQL_VERSION=17\n")},
+		"nested default":           {files: env("POSTGRESQL_IMAGE=mirror.test/postgres:${POSTGRESQL_VERSION:-15}\nPOSTGRESQL_VERSION=17\n")},
+		"empty settings":           {files: env("INMANTA_NAME=\nPOSTGRESQL_IMAGE=\n")},
+		"shell over .env":          {files: env("INMANTA_NAME=a\n"), shell: []string{"INMANTA_NAME=b"}},
+		"empty in shell":           {files: env("INMANTA_NAME=a\n"), shell: []string{"INMANTA_NAME="}},
+		"--env":                    {args: "--env INMANTA_NAME=c", files: env("INMANTA_NAME=a\n"), shell: []string{"INMANTA_NAME=b"}, stock: " ", stockShell: "INMANTA_NAME=c"},
+		"--env from shell":         {args: "--env INMANTA_NAME", shell: []string{"INMANTA_NAME=b"}, stock: " "},
+		"--env-file":               {args: "--env-file other.env", files: map[string]string{".env": "INMANTA_NAME=a\n", "other.env": "INMANTA_ORCHESTRATOR_PORT=9\n"}},
+		"two of --env-file":        {args: "--env-file one.env --env-file two.env", files: map[string]string{"one.env": "A=one\nINMANTA_NAME=one\n", "two.env": "INMANTA_NAME=two-$A\n"}},
+		"env files in shell":       {shell: []string{"COMPOSE_ENV_FILES=one.env,two.env"}, files: map[string]string{"one.env": "INMANTA_NAME=one\n", "two.env": "INMANTA_ORCHESTRATOR_PORT=2\n"}},
+		"remembered":               {files: env("COMPOSE_FILE=docker-compose.yml:docker-compose.iso.yml\n")},
+		"remembered, from below":   {in: "license", args: "--project-directory ..", files: env("COMPOSE_FILE=../docker-compose.yml\n")},
+		"remembered, in shell":     {shell: []string{"COMPOSE_FILE=docker-compose.yml:own.yml"}, files: own},
+		"remembered, flag wins":    {args: "-f docker-compose.yml", files: env("COMPOSE_FILE=docker-compose.yml:docker-compose.iso.yml\n")},
+		"another separator":        {files: env("COMPOSE_PATH_SEPARATOR=;\nCOMPOSE_FILE=docker-compose.yml;docker-compose.iso.yml\n")},
+		"own overlay":              {args: both + " -f own.yml", files: own},
+		"override":                 {files: map[string]string{"docker-compose.override.yml": ownOverlay}},
+		"profile in shell":         {args: "-f docker-compose.yml -f own.yml", files: own, shell: []string{"COMPOSE_PROFILES=debug"}},
+		"profile in .env":          {args: "-f docker-compose.yml -f own.yml", files: map[string]string{".env": "COMPOSE_PROFILES=debug\n", "own.yml": ownOverlay}},
+		"quotes":                   {files: env("INMANTA_DATABASE_PASSWORD='$a \"b\" #c'\n")},
+		"dollars":                  {files: env("A=x\nINMANTA_DATABASE_PASSWORD=\"\\$a$$b${A}\"\n")},
+		"hostile password":         {shell: []string{"INMANTA_DATABASE_PASSWORD=$a;%(b)s#'\"ü\\ "}},
+		"lines":                    {files: env("INMANTA_AUTHORIZED_KEYS='ssh-rsa a\nssh-rsa b'\n")},
+		"export and comments":      {files: env("# a comment\nexport INMANTA_NAME=a # said so\r\nINMANTA_ORCHESTRATOR_PORT: 7\n")},
+		"json":                     {args: both, after: "--format json"},
+		"services":                 {after: "--services"},
+		"images":                   {after: "--images"},
+		"volumes":                  {after: "--volumes"},
+		"hashes":                   {args: both, after: "--hash *"},
+		"one service":              {after: "db"},
+		"quiet":                    {after: "--quiet"},
+		"not interpolated":         {after: "--no-interpolate"},
+		"variables":                {after: "--variables"},
+		"environment":              {after: "--environment", shell: []string{"INMANTA_NAME=b"}},
+		"unknown service":          {after: "nobody"},
+		"unknown flag":             {after: "--no-such-flag"},
+		"files of the binary":      {bare: true, args: "-f docker-compose.yml", files: env("INMANTA_NAME=a\n")},
+		"both of the binary":       {bare: true, args: both},
+		"one of the binary":        {bare: true, args: "-f docker-compose.yml -f own.yml", files: own},
+		"of the binary remembered": {bare: true, files: env("COMPOSE_FILE=docker-compose.yml:docker-compose.iso.yml\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.compare(t)
+		})
+	}
+}
+
+func (c composed) compare(t *testing.T) {
+	t.Helper()
+	s := &stack{t: t, dir: filepath.Join(t.TempDir(), "deployment")}
+	s.write("license/README.md", "licences\n")
+	for _, name := range slices.Sorted(maps.Keys(c.files)) {
+		s.write(name, c.files[name])
+	}
+	if !c.bare {
+		s.composeFiles()
+	}
+	line := func(tool, args string) string {
+		return "cd ./" + c.in + "; set -f; exec " + tool + " " + args + " config " + c.after
+	}
+	s.env = c.shell
+	ours := s.sh(line("inmanta-docker", c.args))
+
+	if c.bare {
+		s.composeFiles()
+	}
+	args := c.args
+	if c.stock != "" {
+		args = c.stock
+	}
+	if c.stockShell != "" {
+		s.env = append(slices.Clone(c.shell), c.stockShell)
+	}
+	stock := s.sh(line("docker compose", args))
+	if ours.code != stock.code {
+		t.Errorf("exit code %d, the stock tool's is %d\n%s\n%s", ours.code, stock.code, ours.stderr, stock.stderr)
+	}
+	if slices.Contains(unordered, c.after) {
+		ours.stdout, stock.stdout = ordered(ours.stdout), ordered(stock.stdout)
+	}
+	if ours.stdout != stock.stdout {
+		t.Errorf("ours differs from the stock tool's:\n%s\n%s", firstDifference(ours.stdout, stock.stdout), ours.stderr)
+	}
+	// Lists of services, and what is refused, may be short; a deployment is not.
+	if stock.code == 0 && c.after == "" && !strings.Contains(stock.stdout, "inmanta-server-data") {
+		t.Errorf("the stock tool does not print a deployment:\n%s", stock.stdout)
+	}
+}
+
+// unordered is what the stock tool prints in another order each time.
+var unordered = []string{"--images", "--variables", "--environment", "--hash *"}
+
+// ordered are the lines in the order of the alphabet, without what docker tells
+// its plugins.
+func ordered(text string) string {
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
+		return strings.HasPrefix(line, "DOCKER_CLI_PLUGIN_") || strings.HasPrefix(line, "OTEL_")
+	})
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// firstDifference is the first line in which two texts differ.
+func firstDifference(ours, stock string) string {
+	a, b := strings.Split(ours, "\n"), strings.Split(stock, "\n")
+	for i := range max(len(a), len(b)) {
+		line := func(lines []string) string {
+			if i < len(lines) {
+				return lines[i]
+			}
+			return "(nothing)"
+		}
+		if line(a) != line(b) {
+			return "ours:  " + line(a) + "\nstock: " + line(b)
+		}
+	}
+	return ""
+}
