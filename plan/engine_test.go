@@ -135,6 +135,10 @@ type bench struct {
 	compose api.Compose
 	// environment is what the compose files are interpolated with.
 	environment map[string]string
+	// marked says that containers are made with the marks of their files.
+	marked bool
+	// reads is how many files the last plan had to read in containers.
+	reads int64
 }
 
 func open(t *testing.T, name string) *bench {
@@ -235,6 +239,9 @@ func (b *bench) load(text string) *types.Project {
 	if err != nil {
 		b.Fatalf("%v\n%s", err, text)
 	}
+	if b.marked {
+		return plan.Mark(project)
+	}
 	return project
 }
 
@@ -275,10 +282,12 @@ func (b *bench) create(text string) {
 func (b *bench) plan(text string) plan.Plan {
 	b.Helper()
 	project := b.load(text)
-	observed, err := plan.Observe(b.ctx, b.engine, plan.QueryFor(project))
+	counted := &counting{Engine: b.engine}
+	observed, err := plan.Observe(b.ctx, counted, plan.QueryFor(project))
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.reads = counted.reads.Load()
 	p, err := plan.Make(plan.Desired{
 		Project: project,
 		Provenance: func(path string) []string {

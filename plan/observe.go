@@ -29,25 +29,27 @@ import (
 type Engine interface {
 	ContainerList(context.Context, client.ContainerListOptions) (client.ContainerListResult, error)
 	ContainerInspect(context.Context, string, client.ContainerInspectOptions) (client.ContainerInspectResult, error)
+	ContainerStatPath(context.Context, string, client.ContainerStatPathOptions) (client.ContainerStatPathResult, error)
 	CopyFromContainer(context.Context, string, client.CopyFromContainerOptions) (client.CopyFromContainerResult, error)
 	ImageInspect(context.Context, string, ...client.ImageInspectOption) (client.ImageInspectResult, error)
 	NetworkList(context.Context, client.NetworkListOptions) (client.NetworkListResult, error)
-	VolumeList(context.Context, client.VolumeListOptions) (client.VolumeListResult, error)
+	VolumeInspect(context.Context, string, client.VolumeInspectOptions) (client.VolumeInspectResult, error)
 }
 
-// Query is what to look for beside what carries the project's label.
+// Query is what to look for, beside the containers and networks that carry the
+// project's label.
 type Query struct {
 	// Project is the Compose project's name.
 	Project string
 	// Networks and Volumes are engine names, Images references.
 	Networks, Volumes, Images []string
-	// Files are paths in the containers of each service.
-	Files map[string][]string
+	// Files are to be found in the containers of each service.
+	Files map[string][]File
 }
 
 // QueryFor asks for all that Make wants to know about a composed project.
 func QueryFor(project *types.Project) Query {
-	q := Query{Project: project.Name, Files: map[string][]string{}}
+	q := Query{Project: project.Name, Files: map[string][]File{}}
 	for _, n := range project.Networks {
 		q.Networks = append(q.Networks, n.Name)
 	}
@@ -57,7 +59,7 @@ func QueryFor(project *types.Project) Query {
 	for name, s := range project.Services {
 		q.Images = append(q.Images, api.GetImageNameOrDefault(s, project.Name))
 		for _, f := range injections(project, s) {
-			q.Files[name] = append(q.Files[name], f.Target)
+			q.Files[name] = append(q.Files[name], f.File)
 		}
 	}
 	slices.Sort(q.Images)
@@ -143,20 +145,39 @@ func containers(ctx context.Context, engine Engine, q Query, look func(image str
 	return all, nil
 }
 
-func observeContainer(ctx context.Context, engine Engine, id string, files map[string][]string) (ObservedContainer, error) {
+func observeContainer(ctx context.Context, engine Engine, id string, files map[string][]File) (ObservedContainer, error) {
 	result, err := engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil {
 		return ObservedContainer{}, fmt.Errorf("inspecting container %.12s: %w", id, err)
 	}
 	c := containerFrom(result.Container)
-	for _, target := range files[c.Service] {
-		content, err := readFile(ctx, engine, id, target)
+	for _, f := range files[c.Service] {
+		content, err := observeFile(ctx, engine, c, f)
 		if err != nil && !errdefs.IsNotFound(err) {
-			return ObservedContainer{}, fmt.Errorf("reading %s in container %s: %w", target, c.Name, err)
+			return ObservedContainer{}, fmt.Errorf("reading %s in container %s: %w", f.Target, c.Name, err)
 		}
-		c.Files[target] = content
+		c.Files[f.Target] = content
 	}
 	return c, nil
+}
+
+// observeFile identifies a file in a container, and reads it only if it must.
+func observeFile(ctx context.Context, engine Engine, c ObservedContainer, f File) (Content, error) {
+	if !c.vouches(f) {
+		return readFile(ctx, engine, c.ID, f.Target)
+	}
+	found, err := engine.ContainerStatPath(ctx, c.ID, client.ContainerStatPathOptions{Path: f.Target})
+	if err != nil {
+		return Content{}, err
+	}
+	// Compose writes it between making and starting the container, and dates it
+	// to the second; what has another date or size was changed by hand.
+	date := found.Stat.Mtime
+	if !found.Stat.Mode.IsRegular() || found.Stat.Size != f.size ||
+		date.Before(c.Created.Truncate(time.Second)) || date.After(c.Started) {
+		return readFile(ctx, engine, c.ID, f.Target)
+	}
+	return f.content, nil
 }
 
 // containerFrom is the engine's answer as plain data.
@@ -266,16 +287,17 @@ func networkFrom(n network.Network) ObservedNetwork {
 }
 
 func volumes(ctx context.Context, engine Engine, q Query) ([]ObservedVolume, error) {
-	list, err := engine.VolumeList(ctx, client.VolumeListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("listing volumes: %w", err)
-	}
 	var found []ObservedVolume
-	for _, v := range list.Items {
-		if slices.Contains(q.Volumes, v.Name) || v.Labels[api.ProjectLabel] == q.Project {
-			found = append(found, ObservedVolume{Name: v.Name, Driver: v.Driver, Labels: v.Labels, Options: v.Options})
+	for _, name := range slices.Sorted(slices.Values(q.Volumes)) {
+		// One by one: to list them all takes the engine longer.
+		v, err := engine.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
+		if errdefs.IsNotFound(err) {
+			continue
 		}
+		if err != nil {
+			return nil, fmt.Errorf("inspecting volume %s: %w", name, err)
+		}
+		found = append(found, ObservedVolume{Name: v.Volume.Name, Driver: v.Volume.Driver, Labels: v.Volume.Labels, Options: v.Volume.Options})
 	}
-	slices.SortFunc(found, func(a, b ObservedVolume) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
 }

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/compose/v5/pkg/api"
@@ -102,12 +105,20 @@ func (m memory) NetworkList(context.Context, client.NetworkListOptions) (client.
 	return list, m.fails("networks")
 }
 
-func (m memory) VolumeList(context.Context, client.VolumeListOptions) (client.VolumeListResult, error) {
-	var list client.VolumeListResult
-	for _, name := range m.volumes {
-		list.Items = append(list.Items, volume.Volume{Name: name})
+func (m memory) VolumeInspect(_ context.Context, name string, _ client.VolumeInspectOptions) (client.VolumeInspectResult, error) {
+	if !slices.Contains(m.volumes, name) {
+		return client.VolumeInspectResult{}, errdefs.ErrNotFound
 	}
-	return list, m.fails("volumes")
+	return client.VolumeInspectResult{Volume: volume.Volume{Name: name}}, m.fails("volume")
+}
+
+func (m memory) ContainerStatPath(_ context.Context, _ string, o client.ContainerStatPathOptions) (client.ContainerStatPathResult, error) {
+	header, ok := m.files[o.Path]
+	if !ok {
+		return client.ContainerStatPathResult{}, errdefs.ErrNotFound
+	}
+	stat := container.PathStat{Size: int64(len(header.Linkname)), Mtime: header.ModTime, Mode: header.FileInfo().Mode()}
+	return client.ContainerStatPathResult{Stat: stat}, m.fails("stat")
 }
 
 // full is an engine with one of everything.
@@ -142,8 +153,8 @@ func inspected(name, service, number string) container.InspectResponse {
 }
 
 var query = plan.Query{
-	Project: "demo", Networks: []string{"asked"}, Volumes: []string{"asked"}, Images: []string{"known", "unknown"},
-	Files: map[string][]string{"a": {"/plain", "/folder", "/link", "/absent"}},
+	Project: "demo", Networks: []string{"asked"}, Volumes: []string{"asked", "absent"}, Images: []string{"known", "unknown"},
+	Files: map[string][]plan.File{"a": {{Target: "/plain"}, {Target: "/folder"}, {Target: "/link"}, {Target: "/absent"}}},
 }
 
 func TestObserve(t *testing.T) {
@@ -188,7 +199,7 @@ func TestObserveSaysWhatFails(t *testing.T) {
 		"copy":       "reading /plain in container demo-a-1: out of order",
 		"image":      "inspecting image known: out of order",
 		"networks":   "listing networks: out of order",
-		"volumes":    "listing volumes: out of order",
+		"volume":     "inspecting volume asked: out of order",
 	} {
 		engine := full()
 		engine.broken = request
@@ -212,11 +223,96 @@ configs: {inline: {content: text}, empty: {content: ""}, file: {file: ./f}}
 secrets: {word: {environment: WORD}}
 volumes: {data: {name: mine}}
 `, map[string]string{"WORD": "hush"})
-	want := plan.Query{
-		Project: "demo", Networks: []string{"demo_default"}, Volumes: []string{"mine"}, Images: []string{"one"},
-		Files: map[string][]string{"a": {"/inline", "/etc/x", "/y", "/run/secrets/word", "/run/secrets/z"}},
+	q := plan.QueryFor(project)
+	var targets []string
+	for _, f := range q.Files["a"] {
+		targets = append(targets, f.Target)
 	}
-	if got := plan.QueryFor(project); !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+	if want := []string{"/inline", "/etc/x", "/y", "/run/secrets/word", "/run/secrets/z"}; len(q.Files) != 1 || !slices.Equal(targets, want) {
+		t.Errorf("files %v, want %v of a", q.Files, want)
+	}
+	q.Files = nil
+	want := plan.Query{Project: "demo", Networks: []string{"demo_default"}, Volumes: []string{"mine"}, Images: []string{"one"}}
+	if !reflect.DeepEqual(q, want) {
+		t.Errorf("got  %+v\nwant %+v", q, want)
+	}
+}
+
+// A file is read unless the container vouches for it, which it does for as long
+// as nobody can have written another.
+func TestFilesAreReadWhenTheyMustBe(t *testing.T) {
+	t.Parallel()
+	project := load(t, "services: {a: {image: known, configs: [plain]}}\nconfigs: {plain: {content: text}}", nil)
+	for _, c := range []struct {
+		name   string
+		change func(*container.InspectResponse, *tar.Header)
+		reads  int64
+		want   plan.Content
+	}{
+		{"as it was made", nil, 0, plan.ContentOf("text")},
+		{"made by another tool", func(c *container.InspectResponse, _ *tar.Header) { delete(c.Config.Labels, label) }, 1, plan.ContentOf("text")},
+		{"a label nobody can read", func(c *container.InspectResponse, _ *tar.Header) { c.Config.Labels[label] = "{" }, 1, plan.ContentOf("text")},
+		{"made with another text", func(c *container.InspectResponse, _ *tar.Header) { c.Config.Labels[label] = `{"/plain":"00000"}` }, 1, plan.ContentOf("text")},
+		{"stopped and started again", func(c *container.InspectResponse, _ *tar.Header) { c.State.FinishedAt = "2026-01-02T04:00:00Z" }, 1, plan.ContentOf("text")},
+		{"never started", func(c *container.InspectResponse, _ *tar.Header) { c.State.StartedAt = "0001-01-01T00:00:00Z" }, 1, plan.ContentOf("text")},
+		{"of another size", func(_ *container.InspectResponse, h *tar.Header) { h.Linkname = "texts" }, 1, plan.ContentOf("texts")},
+		{"written after the start", func(_ *container.InspectResponse, h *tar.Header) {
+			h.Linkname, h.ModTime = "tent", h.ModTime.Add(time.Hour)
+		}, 1, plan.ContentOf("tent")},
+		{"older than the container", func(_ *container.InspectResponse, h *tar.Header) {
+			h.Linkname, h.ModTime = "tent", h.ModTime.Add(-time.Hour)
+		}, 1, plan.ContentOf("tent")},
+		{"a folder now", func(_ *container.InspectResponse, h *tar.Header) { h.Typeflag = tar.TypeDir }, 1, plan.Content{}},
+		{"gone", func(_ *container.InspectResponse, h *tar.Header) { *h = tar.Header{} }, 0, plan.Content{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made := inspected("/demo-a-1", "a", "1")
+			made.Created, made.State.FinishedAt, made.RestartCount = "2026-01-02T03:04:05.6Z", "0001-01-01T00:00:00Z", 0
+			made.Config.Labels[label] = plan.Mark(project).Services["a"].CustomLabels[label]
+			header := tar.Header{Typeflag: tar.TypeReg, Name: "plain", Linkname: "text", ModTime: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+			if c.change != nil {
+				c.change(&made, &header)
+			}
+			engine := &counting{Engine: memory{containers: map[string]container.InspectResponse{"a": made}, files: map[string]tar.Header{"/" + header.Name: header}}}
+			o, err := plan.Observe(t.Context(), engine, plan.QueryFor(project))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := o.Containers[0].Files["/plain"]; got != c.want {
+				t.Error("it is taken for something else than it is")
+			}
+			if got := engine.reads.Load(); got != c.reads {
+				t.Errorf("it was read %d times, want %d", got, c.reads)
+			}
+		})
+	}
+}
+
+// label is where the marks are; containers that exist carry it.
+const label = "com.inmanta.docker.files"
+
+// counting is an engine that counts how often files are read.
+type counting struct {
+	plan.Engine
+	reads atomic.Int64
+}
+
+func (c *counting) CopyFromContainer(ctx context.Context, id string, o client.CopyFromContainerOptions) (client.CopyFromContainerResult, error) {
+	c.reads.Add(1)
+	return c.Engine.CopyFromContainer(ctx, id, o)
+}
+
+func TestMarkLeavesTheProjectAlone(t *testing.T) {
+	t.Parallel()
+	project := load(t, "services: {a: {image: a, configs: [c1]}, b: {image: b}}\nconfigs: {c1: {content: text}}", nil)
+	marked := plan.Mark(project)
+	if _, ok := project.Services["a"].CustomLabels[label]; ok {
+		t.Error("the project that was given has the mark, too")
+	}
+	if _, ok := marked.Services["b"].CustomLabels[label]; ok {
+		t.Error("a service without files has a mark")
+	}
+	if got := marked.Services["a"].CustomLabels; got[label] != `{"/c1":"8ef1d"}` || got[api.ServiceLabel] != "a" {
+		t.Errorf("the labels are %v", got)
 	}
 }

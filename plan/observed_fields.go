@@ -45,7 +45,7 @@ func (f fields) observedProcess(c ObservedContainer, image ImageFacts) {
 		delete(f, "environment."+strings.ToLower(name))
 	}
 	for name, value := range beyond(image.Labels, c.Config.Labels) {
-		if !strings.HasPrefix(name, composeLabels) {
+		if !strings.HasPrefix(name, composeLabels) && !strings.HasPrefix(name, ownLabelPrefix) {
 			f["labels."+name] = []string{value}
 		}
 	}

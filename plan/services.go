@@ -188,7 +188,7 @@ func (m *maker) judge(s types.ServiceConfig, c ObservedContainer, hash string, s
 	for _, f := range injections(m.Project, s) {
 		content, looked := c.Files[f.Target]
 		// A container that never ran gets its files when it is started.
-		if !looked || content == f.Content || c.State == container.StateCreated || told("services."+s.Name+"."+f.kind()) {
+		if !looked || content == f.content || c.State == container.StateCreated || told("services."+s.Name+"."+f.kind()) {
 			continue
 		}
 		r := m.said(f.Path+".content", "content changed")
