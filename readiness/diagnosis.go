@@ -184,6 +184,9 @@ func Diagnose(e Evidence) Cause {
 			Fix: "if nobody did (docker kill), the machine ran out of memory: dmesg says so. " + strings.ToUpper(memoryFix[:1]) + memoryFix[1:],
 		}
 	}
+	if e.Container.State == "exited" && e.Container.restarted {
+		return Cause{ID: "stopped", What: "it was stopped", Fix: "start it again: inmanta-docker up"}
+	}
 	return Cause{ID: unknown}
 }
 

@@ -53,6 +53,7 @@ var diagnoses = []struct {
 	{name: "foreign CPU", log: "exec-format", id: "foreign-cpu"},
 	{name: "out of memory", container: Container{State: "exited", OOMKilled: true, ExitCode: 137}, id: "out-of-memory"},
 	{name: "killed", container: Container{State: "exited", ExitCode: 137}, id: "killed", says: []string{"dmesg"}},
+	{name: "stopped", container: Container{State: "exited", restarted: true}, id: "stopped", says: []string{"inmanta-docker up"}},
 	{name: "killed once, and running", container: Container{State: "running", ExitCode: 137}, id: "unknown"},
 	{name: "port of another container", engine: daemon + "driver failed programming external connectivity on endpoint rdy-pt (9fb6): Bind for 127.0.0.1:18890 failed: port is already allocated", id: "port-taken", says: []string{"127.0.0.1:18890 is"}},
 	{name: "port of another process", container: Container{State: "created", Error: "driver failed programming external connectivity on endpoint rdy-pt (ece7): Error starting userland proxy: listen tcp4 127.0.0.1:18999: bind: address already in use"}, id: "port-taken", says: []string{"127.0.0.1:18999 is"}},

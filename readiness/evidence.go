@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,8 +48,9 @@ func collect(ctx context.Context, engine Engine, s state, culprit *standing, ref
 	}
 	if culprit.State != "created" {
 		add("docker logs "+culprit.Name, engineLog(ctx, engine, culprit.Container, culprit.Started))
-		if culprit.logFile != "" {
-			add(culprit.logFile+" in "+culprit.Name, fileLog(ctx, engine, culprit.Container))
+		// Some images log to both: once is enough.
+		if lines := fileLog(ctx, engine, culprit.Container); !endsWith(e.Log, lines) {
+			add(culprit.logFile+" in "+culprit.Name, lines)
 		}
 	}
 	for _, n := range culprit.needs {
@@ -86,6 +88,9 @@ func engineLog(ctx context.Context, engine Engine, c Container, since time.Time)
 // fileLog is the end of the log file that the container's command line names,
 // from its last start on. It works on a container that has ended, too.
 func fileLog(ctx context.Context, engine Engine, c Container) []string {
+	if c.logFile == "" {
+		return nil
+	}
 	copied, err := engine.CopyFromContainer(ctx, c.ID, client.CopyFromContainerOptions{SourcePath: c.logFile})
 	if err != nil {
 		return nil
@@ -101,6 +106,11 @@ func fileLog(ctx context.Context, engine Engine, c Container) []string {
 	text := tail{limit: maxLogTail}
 	_, _ = io.Copy(&text, archive) // as much as there is
 	return lastStart(text.lines())
+}
+
+// endsWith says whether the last line of end is among lines.
+func endsWith(lines, end []string) bool {
+	return len(end) == 0 || slices.Contains(lines, end[len(end)-1])
 }
 
 // startLines are what the orchestrator logs early at every start, the earliest first.

@@ -38,18 +38,21 @@ func (c call) key() string {
 	return fmt.Sprint(c.kind, " ", c.run.ID, " ", c.run.Started.UnixNano(), " ", c.inside, " ", c.run.Health == "unhealthy")
 }
 
-// wanted is what to look at in s, judged as v: the logs of all that run, the
-// health of those that are not ready, and the orchestrator's API, which says more
-// than its health check and costs less.
+// wanted is what to look at in s, judged as v: the health of those that are not
+// ready, their logs and those of what they need, and the orchestrator's API, which
+// says more than its health check and costs less.
 func wanted(s state, v verdict) []call {
 	var calls []call
-	var first time.Time // when the first of those that are not ready was started
-	lacking := map[string]bool{}
+	var first time.Time                                     // when the first of those that are not ready was started
+	lacking, needed := map[string]bool{}, map[string]bool{} // by ID, by service
 	for _, st := range v.standings {
 		if st.ready {
 			continue
 		}
 		lacking[st.ID] = true
+		for _, n := range st.needs {
+			needed[n.service] = true
+		}
 		if !st.Started.IsZero() && (first.IsZero() || st.Started.Before(first)) {
 			first = st.Started
 		}
@@ -58,12 +61,12 @@ func wanted(s state, v verdict) []call {
 		if r.State != "running" {
 			continue
 		}
-		// What is ready is read for those that it refuses.
-		since := first
-		if lacking[r.ID] {
-			since = r.Started
+		switch {
+		case lacking[r.ID]:
+			calls = append(calls, call{kind: toRead, run: r.Container, since: r.Started})
+		case needed[r.Service]:
+			calls = append(calls, call{kind: toRead, run: r.Container, since: first})
 		}
-		calls = append(calls, call{kind: toRead, run: r.Container, since: since})
 		if s.stack.only != "" && r.Service != s.stack.only {
 			continue
 		}

@@ -3,6 +3,7 @@ package readiness
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,15 +31,15 @@ func Reach(ctx context.Context, engine Engine, c Container) (api *orchestrator.C
 	for _, base := range routes(c, engine.DaemonHost()) {
 		api := orchestrator.New(base, nil)
 		_, failed := api.Healthy(ctx)
-		if failed == nil || errors.Is(failed, orchestrator.ErrLogin) {
+		if failed == nil {
 			return api, base, nil
 		}
 		api.Close()
-		err = errors.Join(err, failed)
+		err = cmp.Or(err, failed) // the first is about the address that a person knows
 	}
 	api = inside(engine, c)
-	if _, failed := api.Healthy(ctx); failed != nil && !errors.Is(failed, orchestrator.ErrLogin) {
-		return nil, "", errors.Join(err, failed)
+	if _, failed := api.Healthy(ctx); failed != nil {
+		return nil, "", cmp.Or(err, failed)
 	}
 	return api, "", nil
 }

@@ -91,7 +91,8 @@ func compile(s state, v verdict, culprit *standing, evidence Evidence, logs []Lo
 		Blocked: []Waiting{}, Waiting: []Waiting{},
 		Cause: Diagnose(evidence),
 	}
-	if r.Cause.ID == unknown && v.cause.ID != "" {
+	// What ended the wait says more than what else is in the logs.
+	if v.cause.ID != "" {
 		r.Cause = v.cause.Cause
 	}
 	for _, st := range v.standings {

@@ -195,7 +195,8 @@ func TestWanted(t *testing.T) {
 	s := state{stack: Stack{Orchestrator: "server"}}
 	late := start.Add(time.Minute)
 	s = next(s, listed{
-		up("db", healthy), up("server", checked, func(c *Container) { c.Started = late }), up("plain"),
+		up("db", healthy), up("far", healthy), up("plain"),
+		up("server", checked, needing("db", ""), func(c *Container) { c.Started = late }),
 		up("init", once, checked), up("ssh", checked), up("old", ended("exited", 0)),
 	})
 	want := map[string]time.Time{
