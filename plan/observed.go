@@ -30,15 +30,15 @@ type ObservedContainer struct {
 	Service string `json:"service"`
 	Number  int    `json:"number"`
 	// OneOff is true for what `run` made.
-	OneOff bool `json:"oneOff"`
+	OneOff bool `json:"one_off"`
 	// State is created, running, paused, restarting, removing, exited or dead.
 	State container.ContainerState `json:"state"`
 	// Health is starting, healthy or unhealthy; empty without a health check.
 	Health container.HealthStatus `json:"health"`
 	// ExitCode is that of the last time it ended.
-	ExitCode int `json:"exitCode"`
+	ExitCode int `json:"exit_code"`
 	// OOMKilled says that it ended for want of memory.
-	OOMKilled bool `json:"oomKilled"`
+	OOMKilled bool `json:"oom_killed"`
 	// Created, Started and Finished are zero, and not in the JSON, where that has
 	// not happened yet.
 	Created  time.Time `json:"created,omitzero"`
@@ -48,7 +48,7 @@ type ObservedContainer struct {
 	Restarts int `json:"restarts"`
 	// Image is the reference it was made with, ImageID what that was then.
 	Image   string `json:"image"`
-	ImageID string `json:"imageId"`
+	ImageID string `json:"image_id"`
 	// ConfigHash, ImageDigest and ComposeVersion are Compose's labels.
 	ConfigHash     string `json:"-"`
 	ImageDigest    string `json:"-"`
