@@ -77,7 +77,7 @@ func progressID(ref string) string { return "image " + ref }
 func (b *builder) missing(ctx context.Context, recipes []Recipe) ([]Recipe, error) {
 	var missing []Recipe
 	for _, recipe := range recipes {
-		found, err := b.newest(ctx, contentLabel, recipe.Digest(b.architecture))
+		found, err := b.made(ctx, recipe)
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +93,28 @@ func (b *builder) missing(ctx context.Context, recipes []Recipe) ([]Recipe, erro
 		b.report(progress.Event{ID: progressID(recipe.Ref()), Text: "Present", Status: progress.Done})
 	}
 	return missing, nil
+}
+
+// made is the recipe's image; its ID is empty when there is none. What somebody
+// makes FROM it has its label too, and is not it: so the one that has its name
+// counts, else the first that was made.
+func (b *builder) made(ctx context.Context, recipe Recipe) (apiimage.Summary, error) {
+	found, err := b.engine.ImageList(ctx, client.ImageListOptions{
+		Filters: client.Filters{}.Add("label", contentLabel+"="+recipe.Digest(b.architecture)),
+	})
+	if err != nil {
+		return apiimage.Summary{}, fmt.Errorf("listing images: %w", err)
+	}
+	var first apiimage.Summary
+	for _, one := range found.Items {
+		if slices.Contains(one.RepoTags, recipe.Ref()) {
+			return one, nil
+		}
+		if first.ID == "" || one.Created < first.Created {
+			first = one
+		}
+	}
+	return first, nil
 }
 
 // newest is the image with that label that was made last; its ID is empty when
