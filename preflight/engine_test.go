@@ -62,7 +62,8 @@ func prepare() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", dir, "./testdata/idle")
+	// The same program as the tests of package plan run: it waits, or ends at once.
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", dir, "../plan/testdata/idle")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the containers' program: %w\n%s", err, said)

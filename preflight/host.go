@@ -45,7 +45,7 @@ func freeDisk(dir string) Disk {
 	if dir == "" || syscall.Statfs(dir, &fs) != nil {
 		return Disk{}
 	}
-	return Disk{Dir: dir, Free: fs.Bavail * uint64(fs.Bsize)} //nolint:gosec // a block size is positive
+	return Disk{Dir: dir, Free: fs.Bavail * uint64(fs.Bsize)}
 }
 
 // platform is an operating system and a machine in the common form,

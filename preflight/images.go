@@ -62,20 +62,17 @@ func (r *report) imagePlace(s types.ServiceConfig) string {
 	return r.origin(path)
 }
 
-// without is how to go on without the image's registry. Stand-ins are built
-// only for the open-source images, and never beneath data that exists.
+// without is how to go on without the image's registry. Stand-ins are built only
+// for the default open-source orchestrator and its database, and never beneath
+// data that exists.
 func (r *report) without(s types.ServiceConfig) string {
-	if standIn(s) && len(r.facts.Volumes) == 0 {
+	setting, _ := settings.Find(settings.OrchestratorImage)
+	orchestrator := r.stack.Project.Services[topology.Orchestrator].Image
+	ours := s.Image == orchestrator || s.Name == topology.Database && officialMajor(s.Image) != 0
+	if orchestrator == setting.Default && ours && len(r.facts.Volumes) == 0 {
 		return "build a stand-in from package registries: inmanta-docker image build; or try again when the registry can be reached"
 	}
 	return "try again when the registry can be reached, or bring it here: " + carry(s.Image)
-}
-
-// standIn says that the image is one that this program can build itself: the
-// default one of the open-source orchestrator, or PostgreSQL's official one.
-func standIn(s types.ServiceConfig) bool {
-	orchestrator, _ := settings.Find(settings.OrchestratorImage)
-	return s.Image == orchestrator.Default || s.Name == topology.Database && officialMajor(s.Image) != 0
 }
 
 func carry(ref string) string {

@@ -29,9 +29,12 @@ func TestImages(t *testing.T) {
 			problems: []want{{"image-missing", "INMANTA_ORCHESTRATOR_IMAGE (default)", "lacks", "docker save " + openSource}},
 		},
 		"another edition": {
-			with:     map[string]string{"docker-compose.iso.yml": ""},
-			images:   map[string]Image{commercial: away},
-			problems: []want{{"image-missing", "docker-compose.iso.yml:6", "lacks the image " + commercial, "docker load"}},
+			with:   map[string]string{"docker-compose.iso.yml": ""},
+			images: map[string]Image{commercial: away, "postgres:16": away},
+			problems: []want{
+				{"image-missing", "POSTGRESQL_VERSION (default)", "lacks the image postgres:16", "docker load"},
+				{"image-missing", "docker-compose.iso.yml:6", "lacks the image " + commercial, "docker load"},
+			},
 		},
 		"not logged in": {
 			env:      "INMANTA_ORCHESTRATOR_IMAGE=" + commercial + "\n",
