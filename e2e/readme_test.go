@@ -91,9 +91,10 @@ func TestServiceOrchestratorExample(t *testing.T) {
 			s := newStack(t)
 			s.must("init", s.dir)
 			s.tagConfigured("containers.inmanta.com/containers/service-orchestrator:8")
-			s.write("mine/example.com.license", "a licence, made up\n")
-			// A compact JWE is five base64url parts, the first a JSON header.
-			s.write("mine/example.com.jwe", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA\n")
+			s.licence()
+			if r := s.sh("mkdir mine && mv license/example.com.* mine"); r.code != 0 {
+				t.Fatal(r.stderr)
+			}
 			for _, line := range example(t, "Deploy the service orchestrator") {
 				if copied, file, ok := strings.Cut(line, `cp "..." license/`); ok && copied == "" {
 					line = "cp mine/" + file + " license/" + file
