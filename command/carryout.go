@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/inmanta/inmanta-docker/database"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/problem"
@@ -22,7 +24,7 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 	if s.plan.Empty() {
 		return nil
 	}
-	if slices.ContainsFunc(s.plan.Nodes, func(n plan.Node) bool { return n.Kind == plan.Image && n.Action == plan.Pull }) {
+	if s.has(plan.Image, plan.Pull) {
 		if err := s.engine.Pull(ctx, s.stack.Project, report); err != nil {
 			return err
 		}
@@ -31,6 +33,14 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 	if err != nil {
 		return err
 	}
+	all := s.stack.Project.ServiceNames()
+	if s.has(plan.Network, plan.Recreate) {
+		// A network can only go when nobody is on it any more.
+		if err := s.prepare(ctx, all, report); err != nil {
+			return err
+		}
+	}
+	marked := plan.Mark(s.stack.Project)
 	for _, wave := range topology.Waves(s.stack.Project) {
 		changing := slices.DeleteFunc(slices.Clone(wave), func(service string) bool { return !s.changes(service) })
 		if len(changing) == 0 {
@@ -47,14 +57,22 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 				}
 			}
 		}
-		if err := s.clear(ctx, changing, report); err != nil {
+		if err := s.prepare(ctx, changing, report); err != nil {
 			return err
 		}
-		if err := s.engine.Up(ctx, s.stack.Project, changing, report); err != nil {
+		if err := s.engine.Up(ctx, marked, changing, report); err != nil {
+			return err
+		}
+		if err := s.each(ctx, changing, plan.Restart, false, report, "Restarting", "Restarted", s.engine.Restart); err != nil {
 			return err
 		}
 	}
-	return s.removeOrphans(ctx, report)
+	return s.each(ctx, nil, plan.Remove, false, report, "Removing", "Removed", s.engine.Remove)
+}
+
+// has says whether the plan does that to anything of that kind.
+func (s survey) has(kind plan.Kind, action plan.Action) bool {
+	return slices.ContainsFunc(s.plan.Nodes, func(n plan.Node) bool { return n.Kind == kind && n.Action == action })
 }
 
 // changes says whether the plan does anything to the service's containers.
@@ -78,38 +96,34 @@ func (s survey) needs(wave []string) []string {
 	return needs
 }
 
-// clear removes the containers that are to be made anew for a reason that
-// Compose does not see, so that it makes them.
-func (s survey) clear(ctx context.Context, services []string, report progress.Report) error {
-	for _, n := range s.plan.Nodes {
-		if n.Kind == plan.Container && n.Action == plan.Recreate && n.BeyondCompose && slices.Contains(services, n.Key) {
-			if err := s.remove(ctx, n.Name, report); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s survey) removeOrphans(ctx context.Context, report progress.Report) error {
-	for _, n := range s.plan.Nodes {
-		if n.Kind == plan.Container && n.Action == plan.Remove {
-			if err := s.remove(ctx, n.Name, report); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s survey) remove(ctx context.Context, name string, report progress.Report) error {
-	event := progress.Event{ID: "Container " + name, Text: "Removing", Status: progress.Working}
-	report(event)
-	if err := s.engine.Remove(ctx, name); err != nil {
+// prepare does what Compose would not do by itself, so that it then does the
+// rest: containers that are to be made anew for a reason that it does not see
+// are removed, and paused ones go on. What is done already is not done twice.
+func (s survey) prepare(ctx context.Context, services []string, report progress.Report) error {
+	err := s.each(ctx, services, plan.Recreate, true, report, "Removing", "Removed", s.engine.Remove)
+	if err != nil {
 		return err
 	}
-	event.Text, event.Status = "Removed", progress.Done
-	report(event)
+	return s.each(ctx, services, plan.Start, true, report, "Unpausing", "Unpaused", s.engine.Unpause)
+}
+
+// each does something to every container of the services (nil: whatever its
+// service) for which the plan has the action.
+func (s survey) each(ctx context.Context, services []string, action plan.Action, beyond bool, report progress.Report,
+	doing, done string, do func(ctx context.Context, container string) error,
+) error {
+	for _, n := range s.plan.Nodes {
+		if n.Kind != plan.Container || n.Action != action || n.BeyondCompose != beyond || services != nil && !slices.Contains(services, n.Key) {
+			continue
+		}
+		event := progress.Event{ID: "Container " + n.Name, Text: doing, Status: progress.Working}
+		report(event)
+		if err := do(ctx, n.Name); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+		event.Text, event.Status = done, progress.Done
+		report(event)
+	}
 	return nil
 }
 

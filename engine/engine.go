@@ -54,12 +54,13 @@ func (e *Engine) API() client.APIClient { return e.cli.Client() }
 // Host is how the engine is reached: "unix:///var/run/docker.sock".
 func (e *Engine) Host() string { return e.cli.DockerEndpoint().Host }
 
-// Compose is the Compose SDK on this engine, telling report what it does.
-// Questions it would ask are answered with yes: whoever calls has asked them.
+// Compose is the Compose SDK on this engine, telling report what it does. What
+// it asks is answered with no: it asks before it deletes data, such as a volume
+// whose definition has changed, and no flag of ours means that.
 func (e *Engine) Compose(report progress.Report) (api.Compose, error) {
 	service, err := compose.NewComposeService(e.cli,
 		compose.WithEventProcessor(events(report)),
-		compose.WithPrompt(compose.AlwaysOkPrompt()))
+		compose.WithPrompt(func(string, bool) (bool, error) { return false, nil }))
 	if err != nil {
 		return nil, fmt.Errorf("preparing Compose: %w", err)
 	}

@@ -53,6 +53,22 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
+// Unpause lets a paused container go on.
+func (e *Engine) Unpause(ctx context.Context, id string) error {
+	if _, err := e.API().ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{}); err != nil {
+		return fmt.Errorf("unpausing container %s: %w", id, err)
+	}
+	return nil
+}
+
+// Restart stops a container, within its service's own grace period, and starts it.
+func (e *Engine) Restart(ctx context.Context, id string) error {
+	if _, err := e.API().ContainerRestart(ctx, id, client.ContainerRestartOptions{}); err != nil {
+		return fmt.Errorf("restarting container %s: %w", id, err)
+	}
+	return nil
+}
+
 // Container is one container of a project.
 type Container struct {
 	ID, Name, Service string
