@@ -77,8 +77,11 @@ func containerRows(containers []readiness.Container, now time.Time) []ui.Row {
 	var rows []ui.Row
 	for _, c := range containers {
 		mark := progress.Done
-		if c.State != "running" || c.Health == "unhealthy" {
+		switch {
+		case c.State != "running" || c.Health == "unhealthy":
 			mark = progress.Failed
+		case c.Health == "starting" && c.Restarts > 0:
+			mark = progress.Warning
 		}
 		since := "-"
 		if !c.Started.IsZero() {
