@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"path"
+	"reflect"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -62,7 +64,7 @@ func verbs(root *cobra.Command) (map[string][]byte, error) {
 // schemas is one JSON schema for each verb's output.
 func schemas(outputs map[string]any) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	reflector := jsonschema.Reflector{Anonymous: true}
+	reflector := jsonschema.Reflector{Anonymous: true, Namer: typeName}
 	for verb, value := range outputs {
 		schema := reflector.Reflect(value)
 		schema.Title = "inmanta-docker " + verb + " --json"
@@ -73,4 +75,12 @@ func schemas(outputs map[string]any) (map[string][]byte, error) {
 		files[reference+"/"+strings.ReplaceAll(verb, " ", "_")+".schema.json"] = append(text, '\n')
 	}
 	return files, nil
+}
+
+// typeName is a type's name with its package: two packages have a Status.
+func typeName(t reflect.Type) string {
+	if t.PkgPath() == "" {
+		return ""
+	}
+	return path.Base(t.PkgPath()) + "." + t.Name()
 }
