@@ -131,12 +131,13 @@ func (b box) start() {
 	}
 }
 
-func (b box) kill() {
+// kill ends it with no warning, and returns its exit code.
+func (b box) kill() int64 {
 	b.t.Helper()
 	if _, err := b.cli.ContainerKill(b.t.Context(), b.id, client.ContainerKillOptions{Signal: "KILL"}); err != nil {
 		b.t.Fatal(err)
 	}
-	b.exit()
+	return b.exit()
 }
 
 // stop stops it as the engine does, with all the time it may want, and returns its exit code.
