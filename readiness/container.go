@@ -16,7 +16,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// OneShotLabel, set to "true" in a compose file, says that a service does its
+// OneShotLabel is the label that, set to "true" in a compose file, says that a service does its
 // work and ends: it is ready when it has exited with 0. It counts only where
 // the restart policy is "no" (the default) or "on-failure": the engine would
 // start any other again. A service that another one waits for with

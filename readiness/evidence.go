@@ -28,6 +28,9 @@ const (
 	maxLogFile = 128 << 20
 	// maxLogTail is how much of a log is kept, in bytes.
 	maxLogTail = 256 << 10
+	// early is how long before its start a container may have printed its first
+	// line: the engine takes the time after it has started the process.
+	early = 2 * time.Second
 	// evidenceTimeout bounds the collecting: the report must come even when the engine is slow.
 	evidenceTimeout = 10 * time.Second
 )
@@ -69,7 +72,7 @@ func collect(ctx context.Context, engine Engine, s state, culprit *standing, ref
 func engineLog(ctx context.Context, engine Engine, c Container, since time.Time) []string {
 	options := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(scanLines)}
 	if !since.IsZero() {
-		options.Since = since.Format(time.RFC3339Nano)
+		options.Since = since.Add(-early).Format(time.RFC3339Nano)
 	}
 	stream, err := engine.ContainerLogs(ctx, c.ID, options)
 	if err != nil {
@@ -96,7 +99,7 @@ func fileLog(ctx context.Context, engine Engine, c Container) []string {
 		return nil
 	}
 	defer copied.Content.Close()
-	if !copied.Stat.Mode.IsRegular() || copied.Stat.Size > maxLogFile || copied.Stat.Mtime.Before(c.Started) {
+	if !copied.Stat.Mode.IsRegular() || copied.Stat.Size > maxLogFile || copied.Stat.Mtime.Before(c.Started.Add(-early)) {
 		return nil // the last: this run wrote nothing
 	}
 	archive := tar.NewReader(copied.Content)
@@ -183,7 +186,7 @@ func follow(ctx context.Context, engine Engine, c Container, since time.Time, ne
 		ShowStdout: true, ShowStderr: true, Follow: true, Timestamps: true, Tail: strconv.Itoa(scanLines),
 	}
 	if !since.IsZero() {
-		options.Since = since.Format(time.RFC3339Nano)
+		options.Since = since.Add(-early).Format(time.RFC3339Nano)
 	}
 	stream, err := engine.ContainerLogs(ctx, c.ID, options)
 	if err != nil {
