@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,39 +36,54 @@ func (a *app) survey(ctx context.Context, removeOrphans bool) (survey, error) {
 	}
 	stack, loadErr := topology.Load(ctx, d)
 	s := survey{deployment: d, stack: stack}
-	var engineErr error
-	s.engine, engineErr = a.reach(ctx)
-	if loadErr != nil || engineErr != nil {
-		problems, _ := preflight.Static(d, stack)
-		// A setting that cannot be is often why the files do not compose; then
-		// it says so better than the parser.
-		if len(problems) == 0 {
-			problems = problem.In(loadErr)
+	if s.engine, err = a.engine(); err != nil {
+		return s, err
+	}
+	problems, err := s.examine(ctx, loadErr, removeOrphans)
+	if err != nil || len(problems) > 0 {
+		return s, errors.Join(err, problems.OrNil(), s.engine.Close())
+	}
+	return s, nil
+}
+
+// examine finds all that is wrong, and the plan if nothing is.
+func (s *survey) examine(ctx context.Context, loadErr error, removeOrphans bool) (problem.List, error) {
+	if loadErr != nil {
+		problems, _ := preflight.Static(s.deployment, s.stack)
+		if !s.explained(problems, loadErr) {
+			problems = append(problems, problem.In(loadErr)...)
 		}
-		if engineErr == nil {
-			engineErr = s.engine.Close()
-		}
-		return s, append(problems, problem.In(engineErr)...)
+		return append(problems, problem.In(s.engine.Ping(ctx))...), ctx.Err()
 	}
 	var problems problem.List
 	var observeErr error
 	var group sync.WaitGroup
-	group.Go(func() { problems, s.warnings = check(ctx, s.engine, d, stack) })
-	group.Go(func() { s.observed, observeErr = plan.Observe(ctx, s.engine.API(), plan.QueryFor(stack.Project)) })
+	group.Go(func() { problems, s.warnings = check(ctx, s.engine, s.deployment, s.stack) })
+	group.Go(func() { s.observed, observeErr = plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project)) })
 	group.Wait()
+	if ctx.Err() != nil || len(problems) > 0 {
+		return problems, ctx.Err()
+	}
 	if observeErr != nil {
-		problems = append(problems, problem.In(observeErr)...)
+		return nil, observeErr
 	}
-	if len(problems) == 0 {
-		var err error
-		s.plan, err = plan.Make(s.desired(removeOrphans), s.observed)
-		problems = problem.In(err)
+	made, err := plan.Make(s.desired(removeOrphans), s.observed)
+	s.plan = made
+	return nil, err
+}
+
+// explained says whether a setting that was refused is why the files do not
+// compose: then its problem says it better than the parser does.
+func (s *survey) explained(problems problem.List, loadErr error) bool {
+	for _, p := range problems {
+		for _, setting := range settings.All {
+			value, from, set := s.deployment.Setting(setting.Name)
+			if set && p.Where == from.Place() && strings.Contains(loadErr.Error(), value) {
+				return true
+			}
+		}
 	}
-	if len(problems) > 0 {
-		s.engine.Close()
-		return s, problems
-	}
-	return s, nil
+	return false
 }
 
 // desired is what the files say, for a plan.

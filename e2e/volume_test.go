@@ -1,0 +1,29 @@
+package e2e
+
+import (
+	"slices"
+	"testing"
+)
+
+// Compose asks whether to delete and make anew a volume whose definition has
+// changed. Nobody who types up means that: the data stays.
+func TestChangedVolumeDefinitionKeepsTheData(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.must("init", s.dir)
+	s.must("up")
+	s.project("precious")
+	s.write("mine.yml", `services:
+  db: {environment: {CHANGED: "1"}}
+volumes:
+  inmanta-db-data: {labels: {mine: "1"}}
+`)
+	before := s.volumes()
+	s.must("-f", "docker-compose.yml", "-f", "mine.yml", "up")
+	if got := s.projects(); !slices.Equal(got, []string{"precious"}) {
+		t.Errorf("projects after a change of the volume's labels: %v", got)
+	}
+	if got := s.volumes(); !slices.Equal(got, before) {
+		t.Errorf("volumes %v became %v", before, got)
+	}
+}
