@@ -2,10 +2,18 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+)
+
+// The headings of the seed's two examples.
+const (
+	openSource = "Deploy the oss orchestrator"
+	service    = "Deploy the service orchestrator"
 )
 
 // example is the shell block of the README below the heading.
@@ -21,8 +29,93 @@ func example(t *testing.T, heading string) []string {
 	if !ok || !ok2 || !ok3 {
 		t.Fatalf("the README has no example %q", heading)
 	}
+	return commands(block)
+}
+
+// The README's other lines run in their order, and each does what is said of it
+// here: a line of which nothing is said is a line that nobody tried.
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	var made []string
+	where := fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	tried := map[string]func() []string{
+		"./inmanta-docker init /srv/inmanta": func() []string {
+			if info, err := os.Stat(filepath.Join(s.dir, ".env")); err != nil || info.Mode().Perm() != 0o600 || !strings.Contains(s.read(".env"), "INMANTA_DATABASE_PASSWORD=") {
+				t.Errorf("init leaves .env as %v, %v:\n%s", info, err, s.read(".env"))
+			}
+			return []string{"wrote " + s.dir + "/docker-compose.yml", "inmanta-sidecar"}
+		},
+		"cd /srv/inmanta": func() []string { return nil },
+		"inmanta-docker up": func() []string {
+			s.serves()
+			if got := s.containers(); made != nil && !slices.Equal(got, made) {
+				t.Errorf("the second up made %v of %v", got, made)
+			}
+			made = s.containers()
+			return []string{where, s.server(), s.db(), "Open Source Edition"}
+		},
+		"inmanta-docker status":                        func() []string { return []string{"healthy", where, "PostgreSQL"} },
+		"inmanta-docker up --dry-run":                  func() []string { return []string{"leave     container " + s.server()} },
+		"inmanta-docker logs --tail 20 server":         func() []string { return []string{"INFO"} },
+		"inmanta-docker explain services.server.ports": func() []string { return []string{"INMANTA_ORCHESTRATOR_PORT", s.dir + "/.env:"} },
+		"inmanta-docker down": func() []string {
+			if got := s.containers(); len(got) != 0 {
+				t.Errorf("after down there is %v", got)
+			}
+			return nil
+		},
+	}
+	for _, line := range otherExamples(t) {
+		done, known := tried[line]
+		if !known {
+			t.Errorf("the README's line is run by no test: %s", line)
+			continue
+		}
+		// A release is unpacked where the binaries are built.
+		in := s.dir
+		if strings.HasPrefix(line, "./") {
+			in = tools.dir
+		}
+		r := s.sh("cd " + in + "; " + strings.ReplaceAll(line, "/srv/inmanta", s.dir))
+		if r.code != 0 {
+			t.Fatalf("%s: exit code %d\n%s%s", line, r.code, r.stdout, r.stderr)
+		}
+		for _, word := range done() {
+			if !strings.Contains(r.stdout+r.stderr, word) {
+				t.Errorf("%s does not say %q:\n%s%s", line, word, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
+// otherExamples are the lines of the README's shell blocks but for those that
+// the scenarios below run.
+func otherExamples(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others []string
+	for i, block := range strings.Split(string(text), "```bash\n") {
+		if i == 0 {
+			continue
+		}
+		block, _, _ = strings.Cut(block, "```")
+		lines := commands(block)
+		if !slices.Equal(lines, example(t, openSource)) && !slices.Equal(lines, example(t, service)) {
+			others = append(others, lines...)
+		}
+	}
+	return others
+}
+
+// commands are the lines of a shell block without its comments.
+func commands(block string) []string {
 	var lines []string
 	for line := range strings.Lines(block) {
+		line, _, _ = strings.Cut(line, " # ")
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			lines = append(lines, line)
 		}
@@ -41,7 +134,7 @@ func TestOpenSourceExample(t *testing.T) {
 				s.composeFiles()
 			}
 			s.tagConfigured("ghcr.io/inmanta/orchestrator:latest")
-			lines := example(t, "Deploy the oss orchestrator")
+			lines := example(t, openSource)
 			if len(lines) != 5 {
 				t.Fatalf("the example has %d lines: %q", len(lines), lines)
 			}
@@ -95,7 +188,7 @@ func TestServiceOrchestratorExample(t *testing.T) {
 			if r := s.sh("mkdir mine && mv license/example.com.* mine"); r.code != 0 {
 				t.Fatal(r.stderr)
 			}
-			for _, line := range example(t, "Deploy the service orchestrator") {
+			for _, line := range example(t, service) {
 				if copied, file, ok := strings.Cut(line, `cp "..." license/`); ok && copied == "" {
 					line = "cp mine/" + file + " license/" + file
 				}
