@@ -58,7 +58,7 @@ func wanted(s state, v verdict) []call {
 		}
 	}
 	for _, r := range s.sorted() {
-		if r.State != "running" {
+		if r.State != "running" && r.State != "restarting" {
 			continue
 		}
 		switch {
@@ -67,7 +67,7 @@ func wanted(s state, v verdict) []call {
 		case needed[r.Service]:
 			calls = append(calls, call{kind: toRead, run: r.Container, since: first})
 		}
-		if s.stack.only != "" && r.Service != s.stack.only {
+		if r.State != "running" || s.stack.only != "" && r.Service != s.stack.only {
 			continue
 		}
 		switch {
@@ -152,7 +152,7 @@ func (w *watch) keepAsking(ctx context.Context, c call) {
 		case a.serving:
 			gap = settled
 		case urls[len(urls)-1] == "":
-			gap = pause(time.Since(began), true)
+			gap = pause(time.Since(began), false)
 		}
 		select {
 		case <-ctx.Done():

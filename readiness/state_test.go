@@ -197,10 +197,10 @@ func TestWanted(t *testing.T) {
 	s = next(s, listed{
 		up("db", healthy), up("far", healthy), up("plain"),
 		up("server", checked, needing("db", ""), func(c *Container) { c.Started = late }),
-		up("init", once, checked), up("ssh", checked), up("old", ended("exited", 0)),
+		up("init", once, checked), up("ssh", checked), up("old", ended("exited", 0)), up("loop", checked, ended("restarting", 1)),
 	})
 	want := map[string]time.Time{
-		"read db": start, "read server": late, "read plain": start, "read init": start, "read ssh": start,
+		"read db": start, "read server": late, "read plain": start, "read init": start, "read ssh": start, "read loop": start,
 		"ask server": {}, "check ssh": {}, "stay plain": {},
 	}
 	for _, c := range wanted(s, judge(s)) {
