@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/flags"
@@ -86,9 +87,16 @@ var statuses = map[api.EventStatus]progress.Status{
 
 func (e events) On(resources ...api.Resource) {
 	for _, r := range resources {
-		e(progress.Event{
+		event := progress.Event{
 			ID: r.ID, Text: r.Text, Detail: r.Details, Status: statuses[r.Status],
 			Current: r.Current, Total: r.Total,
-		})
+		}
+		switch {
+		case r.Text == api.StatusRunning:
+			continue // nothing was done to it
+		case r.Status == api.Error && strings.HasSuffix(r.Details, context.Canceled.Error()):
+			event.Text, event.Detail, event.Status = "Interrupted", "", progress.Warning
+		}
+		e(event)
 	}
 }

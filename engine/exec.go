@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
@@ -47,12 +48,30 @@ func (e *Engine) Exec(ctx context.Context, container string, command []string, s
 	if _, err := stdcopy.StdCopy(&stdout, &stderr, io.LimitReader(attached.Reader, 1<<20)); err != nil {
 		return fail(err)
 	}
-	inspected, err := api.ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
+	code, err := e.exitCode(ctx, created.ID)
 	if err != nil {
 		return fail(err)
 	}
 	return Result{
-		ExitCode: inspected.ExitCode,
+		ExitCode: code,
 		Stdout:   strings.TrimSpace(stdout.String()), Stderr: strings.TrimSpace(stderr.String()),
 	}, nil
+}
+
+// exitCode is a command's, whose output has ended. The engine notes the end of
+// the command a moment after that, and announces it to nobody.
+func (e *Engine) exitCode(ctx context.Context, id string) (int, error) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		inspected, err := e.API().ExecInspect(ctx, id, client.ExecInspectOptions{})
+		if err != nil || !inspected.Running {
+			return inspected.ExitCode, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
 }

@@ -14,7 +14,14 @@ import (
 // Up creates, recreates and starts the named services of the project, and no
 // other: what they need must run already.
 func (e *Engine) Up(ctx context.Context, project *types.Project, services []string, report progress.Report) error {
-	selected, err := project.WithSelectedServices(services, types.IgnoreDependencies)
+	// They are made with what they need in sight, which Compose notes in their
+	// labels for whoever asks later what waits for what; and started without,
+	// or Compose would wait for the engine's own health checks.
+	needed, err := project.WithSelectedServices(services)
+	if err != nil {
+		return err
+	}
+	alone, err := project.WithSelectedServices(services, types.IgnoreDependencies)
 	if err != nil {
 		return err
 	}
@@ -22,12 +29,12 @@ func (e *Engine) Up(ctx context.Context, project *types.Project, services []stri
 	if err != nil {
 		return err
 	}
-	return service.Up(ctx, selected, api.UpOptions{
+	return service.Up(ctx, needed, api.UpOptions{
 		Create: api.CreateOptions{
 			Services: services, Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateNever,
 			IgnoreOrphans: true, Inherit: true,
 		},
-		Start: api.StartOptions{Project: selected, Services: services},
+		Start: api.StartOptions{Project: alone, Services: services},
 	})
 }
 

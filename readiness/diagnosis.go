@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Cause is why something does not serve, as far as that is known.
@@ -69,91 +70,94 @@ const (
 	ownerFix    = "give the volume back to the user of the container's image, or restore it with its owners (docker volume inspect shows where it is)"
 )
 
-// rules are tried in this order: those that say most come first.
-var rules = []rule{
-	// The database's volume and its image.
-	{"database-version", own, regexp.MustCompile(`initialized by PostgreSQL version (\d+)\S*, which is not compatible with this version (\d+)`),
-		"the database volume holds data of PostgreSQL $1, and the image is PostgreSQL $2", versionFix, true},
-	{"database-version", own, regexp.MustCompile(`was made by PostgreSQL (\d+) and this is PostgreSQL (\d+)`),
-		"the database volume holds data of PostgreSQL $1, and the image is PostgreSQL $2", versionFix, true},
-	{"database-layout", own, regexp.MustCompile(`in (\d+)\+, these Docker images are configured to store database data`),
-		"the images of PostgreSQL $1 and later keep their data in another place than this deployment's volume",
-		"set POSTGRESQL_VERSION to an earlier version, the one that the data is of", true},
-	{"database-password-missing", own, regexp.MustCompile(`superuser password is not specified|no password for the superuser`),
-		"the database has no password to begin with", "set INMANTA_DATABASE_PASSWORD in .env", true},
-	{"database-damaged", own, regexp.MustCompile(`could not locate a valid checkpoint record|invalid primary checkpoint record|PANIC:  could not (?:locate|find) .*`),
-		"the database's files are damaged: it finds no state to start from",
-		"keep a copy of the volume, then restore a dump into an empty one; do not reset the write-ahead log", true},
+// rules are tried in this order: those that say most come first. Their patterns
+// take a millisecond to compile, which only those who wait need.
+var rules = sync.OnceValue(func() []rule {
+	return []rule{
+		// The database's volume and its image.
+		{"database-version", own, regexp.MustCompile(`initialized by PostgreSQL version (\d+)\S*, which is not compatible with this version (\d+)`),
+			"the database volume holds data of PostgreSQL $1, and the image is PostgreSQL $2", versionFix, true},
+		{"database-version", own, regexp.MustCompile(`was made by PostgreSQL (\d+) and this is PostgreSQL (\d+)`),
+			"the database volume holds data of PostgreSQL $1, and the image is PostgreSQL $2", versionFix, true},
+		{"database-layout", own, regexp.MustCompile(`in (\d+)\+, these Docker images are configured to store database data`),
+			"the images of PostgreSQL $1 and later keep their data in another place than this deployment's volume",
+			"set POSTGRESQL_VERSION to an earlier version, the one that the data is of", true},
+		{"database-password-missing", own, regexp.MustCompile(`superuser password is not specified|no password for the superuser`),
+			"the database has no password to begin with", "set INMANTA_DATABASE_PASSWORD in .env", true},
+		{"database-damaged", own, regexp.MustCompile(`could not locate a valid checkpoint record|invalid primary checkpoint record|PANIC:  could not (?:locate|find) .*`),
+			"the database's files are damaged: it finds no state to start from",
+			"keep a copy of the volume, then restore a dump into an empty one; do not reset the write-ahead log", true},
 
-	// Room.
-	{"shared-memory", own | needed, regexp.MustCompile(`could not resize shared memory segment`),
-		"the database has too little shared memory", "raise shm_size of the service db", false},
-	{"disk-full", own | refuse, regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`),
-		"the disk is full", spaceFix, true},
-	{"disk-full", needed, regexp.MustCompile(`No space left on device`),
-		"the disk under the database is full", spaceFix, false},
+		// Room.
+		{"shared-memory", own | needed, regexp.MustCompile(`could not resize shared memory segment`),
+			"the database has too little shared memory", "raise shm_size of the service db", false},
+		{"disk-full", own | refuse, regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`),
+			"the disk is full", spaceFix, true},
+		{"disk-full", needed, regexp.MustCompile(`No space left on device`),
+			"the disk under the database is full", spaceFix, false},
 
-	// The database refuses the orchestrator.
-	{"database-password", needed, regexp.MustCompile(`FATAL:\s+password authentication failed for user "([^"]+)"`),
-		`the database refuses the password of its user "$1": the volume was made with another one`, passwordFix, true},
-	{"database-password", own, regexp.MustCompile(`InvalidPasswordError: password authentication failed for user "([^"]+)"`),
-		`the database refuses the password of its user "$1": the volume was made with another one`, passwordFix, true},
-	{"database-missing", needed, regexp.MustCompile(`FATAL:\s+(database|role) "([^"]+)" does not exist`),
-		`the $1 "$2" is not in the database volume: it was made for something else`,
-		"use the volume that this deployment made, or an empty one", true},
-	{"database-missing", own, regexp.MustCompile(`(?:InvalidCatalogNameError|InvalidAuthorizationSpecificationError): (database|role) "([^"]+)" does not exist`),
-		`the $1 "$2" is not in the database volume: it was made for something else`,
-		"use the volume that this deployment made, or an empty one", true},
-	{"database-too-old", own, regexp.MustCompile(`is using PostgreSQL version (\S+?)\.? This version is not supported`),
-		"this orchestrator needs a newer PostgreSQL than $1",
-		"set POSTGRESQL_VERSION to the version that the orchestrator's release notes ask for, and move the data there with a dump", true},
-	{"database-standby", own, regexp.MustCompile(`The database at (\S+) is a read-only standby`),
-		"the database at $1 is a standby, which takes no writes", "point the orchestrator at the primary, or promote the standby", true},
-	{"second-orchestrator", own, regexp.MustCompile(`Another Inmanta server is already active on database '([^']+)'`),
-		"another orchestrator is already at work on the database $1", "stop the other one", false},
+		// The database refuses the orchestrator.
+		{"database-password", needed, regexp.MustCompile(`FATAL:\s+password authentication failed for user "([^"]+)"`),
+			`the database refuses the password of its user "$1": the volume was made with another one`, passwordFix, true},
+		{"database-password", own, regexp.MustCompile(`InvalidPasswordError: password authentication failed for user "([^"]+)"`),
+			`the database refuses the password of its user "$1": the volume was made with another one`, passwordFix, true},
+		{"database-missing", needed, regexp.MustCompile(`FATAL:\s+(database|role) "([^"]+)" does not exist`),
+			`the $1 "$2" is not in the database volume: it was made for something else`,
+			"use the volume that this deployment made, or an empty one", true},
+		{"database-missing", own, regexp.MustCompile(`(?:InvalidCatalogNameError|InvalidAuthorizationSpecificationError): (database|role) "([^"]+)" does not exist`),
+			`the $1 "$2" is not in the database volume: it was made for something else`,
+			"use the volume that this deployment made, or an empty one", true},
+		{"database-too-old", own, regexp.MustCompile(`is using PostgreSQL version (\S+?)\.? This version is not supported`),
+			"this orchestrator needs a newer PostgreSQL than $1",
+			"set POSTGRESQL_VERSION to the version that the orchestrator's release notes ask for, and move the data there with a dump", true},
+		{"database-standby", own, regexp.MustCompile(`The database at (\S+) is a read-only standby`),
+			"the database at $1 is a standby, which takes no writes", "point the orchestrator at the primary, or promote the standby", true},
+		{"second-orchestrator", own, regexp.MustCompile(`Another Inmanta server is already active on database '([^']+)'`),
+			"another orchestrator is already at work on the database $1", "stop the other one", false},
 
-	// The orchestrator's own parts.
-	{"web-console", own, regexp.MustCompile(`console_path config option references the non-existing directory (\S+?)\.?$`),
-		"the extension ui is enabled, and the image has no web console in $1",
-		"use an image that has the web console, or set INMANTA_SERVER_ENABLED_EXTENSIONS without ui for the service server", true},
-	{"extension", own, regexp.MustCompile(`Extension (\S+) in config option enabled-extensions in section server is not available`),
-		"the extension $1 is enabled, and is not in the image",
-		"use an image that has it (the service orchestrator's, for the commercial ones), or take it out of INMANTA_SERVER_ENABLED_EXTENSIONS", true},
-	{"licence", own, regexp.MustCompile(`(?i)(?:error|exception|invalid|expired|missing|no such|not found|cannot|could not|unable|fail\w*)\b.*\b(?:licen[cs]e|entitlement)|\b(?:licen[cs]e|entitlement)\b.*\b(?:error|exception|invalid|expired|missing|no such|not found|cannot|could not|unable|fail\w*)`),
-		"the orchestrator does not accept its licence or entitlement",
-		"put the two files that you were given into license/, as example.com.license and example.com.jwe, and check that they are readable and still valid", false},
+		// The orchestrator's own parts.
+		{"web-console", own, regexp.MustCompile(`console_path config option references the non-existing directory (\S+?)\.?$`),
+			"the extension ui is enabled, and the image has no web console in $1",
+			"use an image that has the web console, or set INMANTA_SERVER_ENABLED_EXTENSIONS without ui for the service server", true},
+		{"extension", own, regexp.MustCompile(`Extension (\S+) in config option enabled-extensions in section server is not available`),
+			"the extension $1 is enabled, and is not in the image",
+			"use an image that has it (the service orchestrator's, for the commercial ones), or take it out of INMANTA_SERVER_ENABLED_EXTENSIONS", true},
+		{"licence", own, regexp.MustCompile(`(?i)(?:error|exception|invalid|expired|missing|no such|not found|cannot|could not|unable|fail\w*)\b.*\b(?:licen[cs]e|entitlement)|\b(?:licen[cs]e|entitlement)\b.*\b(?:error|exception|invalid|expired|missing|no such|not found|cannot|could not|unable|fail\w*)`),
+			"the orchestrator does not accept its licence or entitlement",
+			"put the two files that you were given into license/, as example.com.license and example.com.jwe, and check that they are readable and still valid", false},
 
-	// The machine.
-	{"foreign-cpu", own | refuse, regexp.MustCompile(`exec format error|no matching manifest for \S+|does not match the (?:detected|specified) host platform`),
-		"the image is made for another kind of CPU", imageFix, true},
-	{"port-taken", refuse, regexp.MustCompile(`(?:Bind for|listen \S+|exposing port \S+|bind host port(?: for)?) (\S*?:\d+)\D.*(?:port is already allocated|address already in use)`),
-		"$1 is already in use on this host", portFix, true},
-	{"port-taken", own, regexp.MustCompile(`(?i)address already in use`),
-		"a port that it listens on is already in use", portFix, false},
-	{"address-missing", refuse, regexp.MustCompile(`listen \S+ (\S+):\d+: bind: cannot assign requested address`),
-		"$1 is no address of this host", "set the address in .env (INMANTA_ORCHESTRATOR_IP, or the sidecar's own) to one of this host's", true},
-	{"name-taken", refuse, regexp.MustCompile(`Conflict\. The container name "/?([^"]+)" is already in use`),
-		"a container called $1 exists, and is not of this deployment", "remove or rename it, or set INMANTA_NAME in .env to another prefix", true},
-	{"file-missing", refuse, regexp.MustCompile(`bind source path does not exist: (\S+)`),
-		"$1 is not there, and a container needs it", "make it, or leave the overlay out that mounts it", true},
-	{"image-missing", refuse, regexp.MustCompile(`(?i)(?:no such image:|pull access denied for|manifest for) ([^\s,]+)|manifest unknown`),
-		"the image $1 is not here, and the registry does not give it",
-		"check its name and log in to its registry (docker login), or build one here: inmanta-docker image build", true},
-	{"permission", own, regexp.MustCompile(`data directory "([^"]+)" has (?:invalid permissions|wrong ownership)`),
-		"$1 in the database volume has another owner, or other permissions, than PostgreSQL asks for", ownerFix, true},
-	{"permission", own, regexp.MustCompile(`PermissionError: \[Errno 13\] Permission denied: '([^']+)'`),
-		"it may not touch $1: the volume belongs to another user", ownerFix, true},
-	{"permission", own, regexp.MustCompile(`(?i)(?:(?:cannot|could not|unable to)[^:]*|find|chown|chmod|mkdir|cat|ls|touch|rm|cp|bash|sh|error): .*(?:permission denied|operation not permitted)|could not open (?:file|directory) .*permission denied|cannot be written by`),
-		"it may not touch files of its own: the volume belongs to another user", ownerFix, false},
-	{"out-of-memory", own | needed | refuse, regexp.MustCompile(`(?i)cannot allocate memory|out of memory|could not map anonymous shared memory|^MemoryError`),
-		"there is not enough memory", memoryFix, false},
+		// The machine.
+		{"foreign-cpu", own | refuse, regexp.MustCompile(`exec format error|no matching manifest for \S+|does not match the (?:detected|specified) host platform`),
+			"the image is made for another kind of CPU", imageFix, true},
+		{"port-taken", refuse, regexp.MustCompile(`(?:Bind for|listen \S+|exposing port \S+|bind host port(?: for)?) (\S*?:\d+)\D.*(?:port is already allocated|address already in use)`),
+			"$1 is already in use on this host", portFix, true},
+		{"port-taken", own, regexp.MustCompile(`(?i)address already in use`),
+			"a port that it listens on is already in use", portFix, false},
+		{"address-missing", refuse, regexp.MustCompile(`listen \S+ (\S+):\d+: bind: cannot assign requested address`),
+			"$1 is no address of this host", "set the address in .env (INMANTA_ORCHESTRATOR_IP, or the sidecar's own) to one of this host's", true},
+		{"name-taken", refuse, regexp.MustCompile(`Conflict\. The container name "/?([^"]+)" is already in use`),
+			"a container called $1 exists, and is not of this deployment", "remove or rename it, or set INMANTA_NAME in .env to another prefix", true},
+		{"file-missing", refuse, regexp.MustCompile(`bind source path does not exist: (\S+)`),
+			"$1 is not there, and a container needs it", "make it, or leave the overlay out that mounts it", true},
+		{"image-missing", refuse, regexp.MustCompile(`(?i)(?:no such image:|pull access denied for|manifest for) ([^\s,]+)|manifest unknown`),
+			"the image $1 is not here, and the registry does not give it",
+			"check its name and log in to its registry (docker login), or build one here: inmanta-docker image build", true},
+		{"permission", own, regexp.MustCompile(`data directory "([^"]+)" has (?:invalid permissions|wrong ownership)`),
+			"$1 in the database volume has another owner, or other permissions, than PostgreSQL asks for", ownerFix, true},
+		{"permission", own, regexp.MustCompile(`PermissionError: \[Errno 13\] Permission denied: '([^']+)'`),
+			"it may not touch $1: the volume belongs to another user", ownerFix, true},
+		{"permission", own, regexp.MustCompile(`(?i)(?:(?:cannot|could not|unable to)[^:]*|find|chown|chmod|mkdir|cat|ls|touch|rm|cp|bash|sh|error): .*(?:permission denied|operation not permitted)|could not open (?:file|directory) .*permission denied|cannot be written by`),
+			"it may not touch files of its own: the volume belongs to another user", ownerFix, false},
+		{"out-of-memory", own | needed | refuse, regexp.MustCompile(`(?i)cannot allocate memory|out of memory|could not map anonymous shared memory|^MemoryError`),
+			"there is not enough memory", memoryFix, false},
 
-	// What follows from a database that is not there.
-	{"database-lost", own, regexp.MustCompile(`lost the database singleton lock`),
-		"the orchestrator lost its database and ended, as it does then", "look at why the database went away: docker logs of the service db", false},
-	{"database-unreachable", own, regexp.MustCompile(`Timeout: database server not up after (\d+) seconds|Failed to connect to the database`),
-		"the orchestrator could not reach its database", "check that the service db runs and is healthy, and INMANTA_DATABASE_HOST where it is set", false},
-}
+		// What follows from a database that is not there.
+		{"database-lost", own, regexp.MustCompile(`lost the database singleton lock`),
+			"the orchestrator lost its database and ended, as it does then", "look at why the database went away: docker logs of the service db", false},
+		{"database-unreachable", own, regexp.MustCompile(`Timeout: database server not up after (\d+) seconds|Failed to connect to the database`),
+			"the orchestrator could not reach its database", "check that the service db runs and is healthy, and INMANTA_DATABASE_HOST where it is set", false},
+	}
+})
 
 // killed is the exit code of a process that was ended with SIGKILL.
 const killed = 137
@@ -165,7 +169,7 @@ func Diagnose(e Evidence) Cause {
 		return Cause{ID: "out-of-memory", What: "it needed more memory than it may have, and was ended", Fix: memoryFix}
 	}
 	text := map[source][]string{own: e.Log, needed: e.Needed, refuse: {e.Engine, e.Container.Error}}
-	for _, r := range rules {
+	for _, r := range rules() {
 		for _, from := range []source{refuse, own, needed} {
 			if r.in&from == 0 {
 				continue
@@ -205,7 +209,7 @@ func (r rule) read(line string) (Cause, bool) {
 // overhear reads one line of a running container's log: its own causes, and
 // those of clients that it refuses.
 func overhear(line string) (Cause, bool) {
-	for _, r := range rules {
+	for _, r := range rules() {
 		if r.in&(own|needed) == 0 || !r.hopeless {
 			continue
 		}

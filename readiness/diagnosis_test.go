@@ -81,7 +81,7 @@ var diagnoses = []struct {
 func TestDiagnose(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{}
-	for _, r := range rules {
+	for _, r := range rules() {
 		known[r.id] = false
 	}
 	for _, test := range diagnoses {
