@@ -146,7 +146,7 @@ func (c composed) compare(t *testing.T) {
 }
 
 // unordered is what the stock tool prints in another order each time.
-var unordered = []string{"--images", "--variables", "--environment", "--hash *"}
+var unordered = []string{"--services", "--images", "--volumes", "--variables", "--environment", "--hash *"}
 
 // ordered are the lines in the order of the alphabet, without what docker tells
 // its plugins.
