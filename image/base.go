@@ -103,6 +103,8 @@ func (b *builder) bootstrap(ctx context.Context, label string) (id string, err e
 	)...)
 	// It removes its temporary directory when it is asked to end.
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	// And when it fails, it sends SIGHUP to its whole process group: not ours.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.WaitDelay = 20 * time.Second
 	command.Env = os.Environ()
 	if b.host.AptProxy != "" && os.Getenv("http_proxy") == "" {

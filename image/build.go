@@ -96,26 +96,38 @@ func (b *builder) missing(ctx context.Context, recipes []Recipe) ([]Recipe, erro
 }
 
 // made is the recipe's image; its ID is empty when there is none. What somebody
-// makes FROM it has its label too, and is not it: so the one that has its name
-// counts, else the first that was made.
+// makes FROM it inherits its label and may be anything, so the label counts only
+// where the last thing done to the image is the last step of a build of ours.
 func (b *builder) made(ctx context.Context, recipe Recipe) (apiimage.Summary, error) {
+	// All of them: one that has lost its name hides behind what was made from it.
 	found, err := b.engine.ImageList(ctx, client.ImageListOptions{
+		All:     true,
 		Filters: client.Filters{}.Add("label", contentLabel+"="+recipe.Digest(b.architecture)),
 	})
 	if err != nil {
 		return apiimage.Summary{}, fmt.Errorf("listing images: %w", err)
 	}
-	var first apiimage.Summary
+	var newest apiimage.Summary
 	for _, one := range found.Items {
-		if slices.Contains(one.RepoTags, recipe.Ref()) {
-			return one, nil
+		history, err := b.engine.ImageHistory(ctx, one.ID)
+		if cerrdefs.IsNotFound(err) {
+			continue // gone since
 		}
-		if first.ID == "" || one.Created < first.Created {
-			first = one
+		if err != nil {
+			return apiimage.Summary{}, fmt.Errorf("reading the history of image %s: %w", one.ID, err)
+		}
+		if len(history.Items) == 0 || !strings.HasSuffix(strings.TrimSpace(history.Items[0].CreatedBy), lastStep) {
+			continue
+		}
+		if newest.ID == "" || one.Created > newest.Created {
+			newest = one
 		}
 	}
-	return first, nil
+	return newest, nil
 }
+
+// lastStep is how the engine remembers the last step of every build of ours.
+const lastStep = "LABEL " + unfinishedLabel + "="
 
 // newest is the image with that label that was made last; its ID is empty when
 // there is none.

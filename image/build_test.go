@@ -220,7 +220,7 @@ func TestFailedBuildSaysWhereAndWhy(t *testing.T) {
 		defer mutex.Unlock()
 		events = append(events, event)
 	})
-	good, bad := small(testName()), small(testName(), `RUN seq 100 && echo "E: Unable to locate package nope" >&2 && exit 7`)
+	good, bad := small(testName()), small(testName(), `RUN seq 100 && echo "E: Unable to locate package nope" && exit 7`)
 	forget(t, cli, good)
 	err := b.on(t.Context(), base, []Recipe{bad, good}, BuildOptions{})
 	problems := problem.In(err)

@@ -24,6 +24,7 @@ type Engine interface {
 	Info(ctx context.Context, options client.InfoOptions) (client.SystemInfoResult, error)
 
 	ImageBuild(ctx context.Context, files io.Reader, options client.ImageBuildOptions) (client.ImageBuildResult, error)
+	ImageHistory(ctx context.Context, ref string, options ...client.ImageHistoryOption) (client.ImageHistoryResult, error)
 	ImageImport(ctx context.Context, source client.ImageImportSource, ref string, options client.ImageImportOptions) (client.ImageImportResult, error)
 	ImageInspect(ctx context.Context, ref string, options ...client.ImageInspectOption) (client.ImageInspectResult, error)
 	ImageList(ctx context.Context, options client.ImageListOptions) (client.ImageListResult, error)

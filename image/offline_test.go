@@ -129,7 +129,7 @@ func TestBaseIsBootstrapped(t *testing.T) {
 	})
 	t.Run("called off", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		b := bootstrapper(when("installing essential packages", cancel))
+		b := bootstrapper(when("downloading packages", cancel))
 		_, err := b.bootstrap(ctx, label)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("it ends with %v", err)

@@ -337,7 +337,7 @@ func TestPostgreSQLPutsItsLogElsewhere(t *testing.T) {
 
 // Passwords reach initdb and psql as they are, whatever is in them.
 func FuzzPassword(f *testing.F) {
-	for _, seed := range []string{"inmanta", `a'b"c\d$e`, "$(id)`id`", "%s %d", "-x", "ünï", " x ", "a:b"} {
+	for _, seed := range []string{`a'b"c\d$e%s`, "-$(id)`id`", " ü:x "} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, password string) {
