@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -334,6 +335,11 @@ func (m *maker) orphans() {
 			continue
 		case c.OneOff:
 			why = "left over from a `run`"
+		case m.replacement(c):
+			m.add(Node{Kind: Container, Name: c.Name, Key: c.Service, Action: Remove, BeyondCompose: true, Reasons: []Reason{
+				stated(path+".container_name", "left over from an `up` that was ended while it replaced a container"),
+			}})
+			continue
 		case slices.Contains(services, c.Service):
 			m.containers[c.Service] = append(m.containers[c.Service], c)
 			continue
@@ -345,6 +351,22 @@ func (m *maker) orphans() {
 		m.add(node)
 	}
 }
+
+// replacement says that a container is one that Compose made to take another's
+// place, and that did not get that one's name: Compose would leave it under the
+// name for the time in between. One that runs serves nobody who asks by name.
+func (m *maker) replacement(c ObservedContainer) bool {
+	s, ok := m.Project.Services[c.Service]
+	if !ok {
+		return false
+	}
+	prefix, isTemporary := strings.CutSuffix(c.Name, "_"+containerName(m.Project, s, c.Number))
+	return isTemporary && temporaryName.MatchString(prefix)
+}
+
+// temporaryName is what Compose puts before a name for the time in between: the
+// beginning of the other container's ID.
+var temporaryName = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
 // dependencyOrder are the services' names, what others depend on first, by name
 // where nothing decides.

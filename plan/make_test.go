@@ -214,6 +214,17 @@ var stories = []story{
 	}},
 	{name: "orphans", meanwhile: orphans},
 	{name: "orphans-removed", meanwhile: orphans, removeOrphans: true},
+	{name: "replacement", meanwhile: func(o *plan.Observed) {
+		// An up that was to change the port was killed before it removed the old one.
+		left := o.Containers[1]
+		left.Name, left.State, left.ConfigHash = "0123456789ab_demo-server", container.StateCreated, "new"
+		o.Containers = append(o.Containers, left)
+	}},
+	{name: "replacement-alone", meanwhile: func(o *plan.Observed) {
+		// And here after it did. A name that only looks alike is nobody's leftover.
+		o.Containers[1].Name = "0123456789ab_demo-server"
+		o.Containers[0].Name = "mine_demo-db"
+	}},
 	{name: "pull-always", files: strings.Replace(stack, "    ports:", "    pull_policy: always\n    ports:", 1)},
 	{name: "pull-daily", files: strings.Replace(stack, "    ports:", "    pull_policy: daily\n    ports:", 1), meanwhile: old, now: tagged.Add(25 * time.Hour)},
 	{name: "pull-daily-too-early", files: strings.Replace(stack, "    ports:", "    pull_policy: daily\n    ports:", 1), meanwhile: old, now: tagged.Add(23 * time.Hour)},
