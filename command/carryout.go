@@ -67,6 +67,9 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 			return err
 		}
 	}
+	if err := s.prepare(ctx, slices.DeleteFunc(all, s.changes), report); err != nil {
+		return err
+	}
 	return s.each(ctx, nil, plan.Remove, false, report, "Removing", "Removed", s.engine.Remove)
 }
 
@@ -97,12 +100,14 @@ func (s survey) needs(wave []string) []string {
 }
 
 // prepare does what Compose would not do by itself, so that it then does the
-// rest: containers that are to be made anew for a reason that it does not see
-// are removed, and paused ones go on. What is done already is not done twice.
+// rest: containers that are to go, or to be made anew, for a reason that it does
+// not see are removed, and paused ones go on. What is done already is not done
+// twice.
 func (s survey) prepare(ctx context.Context, services []string, report progress.Report) error {
-	err := s.each(ctx, services, plan.Recreate, true, report, "Removing", "Removed", s.engine.Remove)
-	if err != nil {
-		return err
+	for _, action := range []plan.Action{plan.Remove, plan.Recreate} {
+		if err := s.each(ctx, services, action, true, report, "Removing", "Removed", s.engine.Remove); err != nil {
+			return err
+		}
 	}
 	return s.each(ctx, services, plan.Start, true, report, "Unpausing", "Unpaused", s.engine.Unpause)
 }
@@ -128,11 +133,16 @@ func (s survey) each(ctx context.Context, services []string, action plan.Action,
 }
 
 // tryRunning tries the password on a database that runs already, before
-// anything is touched.
+// anything is touched. One that does not answer, such as one that is only just
+// starting or about to end, has not been tried.
 func (s survey) tryRunning(ctx context.Context) (tried bool, err error) {
 	for _, c := range s.observed.Containers {
-		if c.Service == topology.Database && !c.OneOff && c.State == "running" && c.Health == "healthy" {
-			return true, s.tryPassword(ctx)
+		if c.Service == topology.Database && !c.OneOff && c.State == "running" {
+			err := s.tryPassword(ctx)
+			if err != nil && !errors.Is(err, database.ErrPassword) {
+				return false, ctx.Err()
+			}
+			return true, err
 		}
 	}
 	return false, nil
