@@ -46,17 +46,20 @@ type Found struct {
 
 // String is the deployment in a list.
 func (f Found) String() string {
-	if f.Dir == "" {
+	switch {
+	case f.Dir != "":
+		return fmt.Sprintf("%s (%s)", f.Project, f.Dir)
+	case f.HasVolumes:
 		return f.Project + " (only its data)"
 	}
-	return fmt.Sprintf("%s (%s)", f.Project, f.Dir)
+	return f.Project + " (only its network)"
 }
 
 // volumePrefix begins the key of every volume of this stack.
 const volumePrefix = "inmanta-"
 
-// Deployments are the projects on this engine that have containers, and those of
-// this stack that have volumes, by name.
+// Deployments are the projects on this engine that have containers or networks,
+// and those of this stack that have volumes, by name.
 func (e *Engine) Deployments(ctx context.Context) ([]Found, error) {
 	filter := make(client.Filters).Add("label", api.ProjectLabel)
 	containers, err := e.API().ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
@@ -67,7 +70,14 @@ func (e *Engine) Deployments(ctx context.Context) ([]Found, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing volumes: %w", err)
 	}
+	networks, err := e.API().NetworkList(ctx, client.NetworkListOptions{Filters: filter})
+	if err != nil {
+		return nil, fmt.Errorf("listing networks: %w", err)
+	}
 	found := map[string]Found{}
+	for _, n := range networks.Items {
+		found[n.Labels[api.ProjectLabel]] = Found{Project: n.Labels[api.ProjectLabel]}
+	}
 	for _, v := range volumes.Items {
 		if strings.HasPrefix(v.Labels[api.VolumeLabel], volumePrefix) {
 			found[v.Labels[api.ProjectLabel]] = Found{Project: v.Labels[api.ProjectLabel], HasVolumes: true}
