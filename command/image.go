@@ -76,7 +76,7 @@ func (a *app) ensureImages(ctx context.Context) error {
 	if err := d.Store(values); err != nil {
 		return err
 	}
-	u.Note(progress.Warning, "No image registry could be reached, so images were built from package registries; .env names them: "+
+	u.Note(progress.Warning, "No image registry could be reached, so images built from package registries are used; .env names them: "+
 		stands.Orchestrator+" "+stands.PostgreSQL)
 	return nil
 }
