@@ -167,6 +167,7 @@ func (b *builder) installBootstrapper(ctx context.Context) error {
 		}
 	}
 	const id = "package mmdebstrap"
+	b.report(progress.Event{ID: id, Text: "Installing", Detail: "to make a base image with", Status: progress.Working})
 	var last []string
 	for _, arguments := range [][]string{
 		{"update"},

@@ -64,6 +64,9 @@ func eachMessage(stream io.Reader, take func(message)) error {
 // keptLines is how much of a build's output a failure shows.
 const keptLines = 12
 
+// longestLine is in letters: pip lists every release there is in one.
+const longestLine = 200
+
 // transcript is what has been understood of a build so far.
 type transcript struct {
 	// Step of Steps is at work, by this Instruction of the Dockerfile.
@@ -115,6 +118,9 @@ func (t *transcript) line(line string) (news bool) {
 	}
 	if line == "" || noise.MatchString(line) {
 		return false
+	}
+	if letters := []rune(line); len(letters) > longestLine {
+		line = string(letters[:longestLine]) + "…"
 	}
 	t.Lines = append(t.Lines, line)
 	if len(t.Lines) > keptLines {

@@ -31,6 +31,10 @@ func TestTranscript(t *testing.T) {
 			stream: `{"stream":"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n14\n"}`,
 			want:   transcript{Lines: []string{"3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"}},
 		},
+		"a line without end": {
+			stream: `{"stream":"` + strings.Repeat("é", 300) + `\n"}`,
+			want:   transcript{Lines: []string{strings.Repeat("é", 200) + "…"}},
+		},
 		"a failure": {
 			stream: `{"stream":"Step 1/1 : RUN false\n"}{"stream":"no\n"}{"errorDetail":{"code":1,"message":"returned a non-zero code: 1"},"error":"returned a non-zero code: 1"}{"stream":"never read\n"}`,
 			want:   transcript{Step: 1, Steps: 1, Instruction: "RUN false", Lines: []string{"no"}},
