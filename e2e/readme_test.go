@@ -203,6 +203,12 @@ func TestServiceOrchestratorExample(t *testing.T) {
 					var status serverStatus
 					return s.get("/api/v1/serverstatus", &status) == nil
 				})
+				if tool == "inmanta-docker" { // which remembers what it was told, for both
+					if want := "COMPOSE_FILE=docker-compose.yml:docker-compose.iso.yml\n"; !strings.Contains(s.read(".env"), want) {
+						t.Errorf("up does not remember the topology:\n%s", s.read(".env"))
+					}
+					s.same("config", "config --hash server")
+				}
 				var inspected []struct {
 					Config struct{ Env []string }
 					Mounts []struct {
