@@ -34,13 +34,14 @@ var mayImport = map[string][]string{
 	"orchestrator": {},
 	"host":         {},
 	"image":        {},
+	"lock":         {},
 	"plan":         {},
 	"preflight":    {"deployment", "settings", "topology"},
 	"readiness":    {"orchestrator"},
 	"ui":           {},
 
 	"command": {
-		".", "database", "deployment", "engine", "image", "orchestrator", "plan",
+		".", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
 		"preflight", "readiness", "settings", "topology", "ui",
 	},
 

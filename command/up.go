@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/lock"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
@@ -53,6 +55,14 @@ With --dry-run: 0 nothing to do; 2 there are changes.`,
 // up is the verb: each step takes what the one before it found.
 func (a *app) up(ctx context.Context, o upOptions) error {
 	u := a.ui()
+	release := func() {}
+	if !o.dryRun {
+		var err error
+		if release, err = a.turn(ctx, u); err != nil {
+			return err
+		}
+	}
+	defer func() { release() }()
 	s, err := a.survey(ctx, o.removeOrphans)
 	if err != nil {
 		return err
@@ -71,7 +81,9 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	defer cancel()
 	report, stop := u.Progress()
 	var result readiness.Result
-	if err = s.carryOut(limited, report); err == nil && !o.noWait {
+	err = s.carryOut(limited, report)
+	release() // nothing is changed any more
+	if err == nil && !o.noWait {
 		result, err = readiness.Wait(limited, s.engine.API(), s.watched(), report)
 	}
 	stop()
@@ -86,6 +98,21 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	default:
 		return a.showServing(u, s, result)
 	}
+}
+
+// turn waits until no other up is at work on the deployment: two at once would
+// each make what the other is making. Where it cannot be told, it goes on.
+func (a *app) turn(ctx context.Context, u *ui.UI) (release func(), err error) {
+	// What is wrong with it is found when everything else is.
+	if d, err := deployment.Open(a.request); err == nil {
+		release, err := lock.Take(ctx, d.Dir, func() {
+			u.Note(progress.Warning, "Another up is at work on this deployment; waiting for it to be done.")
+		})
+		if err == nil || ctx.Err() != nil {
+			return release, err
+		}
+	}
+	return func() {}, nil
 }
 
 // watched is what readiness is to wait for.
