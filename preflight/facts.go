@@ -102,6 +102,9 @@ type Container struct {
 	Look bool
 	// Running says that it runs, and so holds its ports.
 	Running bool
+	// Restarting says that it ended and the engine is about to start it again,
+	// so that it holds its ports now and then.
+	Restarting bool
 	// Published are the host's endpoints that it holds.
 	Published []Endpoint
 	// Mounts are the paths at which it has volumes, by the volume's name.

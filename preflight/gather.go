@@ -185,8 +185,9 @@ func describe(c container.Summary) Container {
 	one := Container{
 		ID: c.ID, Project: c.Labels[api.ProjectLabel], Service: c.Labels[api.ServiceLabel],
 		Dir: c.Labels[api.WorkingDirLabel], OneOff: c.Labels[api.OneoffLabel] == "True",
-		Running: c.State == container.StateRunning || c.State == container.StatePaused,
-		Mounts:  map[string]string{},
+		Running:    c.State == container.StateRunning || c.State == container.StatePaused,
+		Restarting: c.State == container.StateRestarting,
+		Mounts:     map[string]string{},
 	}
 	_, one.Look = c.Labels[lookLabel]
 	if len(c.Names) > 0 {

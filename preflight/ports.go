@@ -122,12 +122,25 @@ func (r *report) ports() {
 				fix = fmt.Sprintf("set %s to an address of this host (ip address lists them), 127.0.0.1 for this host only or 0.0.0.0 for every network", setting)
 			}
 			r.refuse(problem.Problem{ID: "ip-not-here", Where: where, What: fmt.Sprintf("%s is not an address of this host", p.IP), Fix: fix})
+		case r.comesAndGoes(p, socket):
 		case socket.PID != 0:
 			r.portTaken(p, fmt.Sprintf("the process %s (pid %d)", socket.Command, socket.PID), "stop that process")
 		default:
 			r.portTaken(p, "another process", fmt.Sprintf("find that process (as root: ss -lptun 'sport = :%s') and stop it", p.Port))
 		}
 	}
+}
+
+// enginesListener is the process that the engine starts for a published port.
+const enginesListener = "docker-proxy"
+
+// comesAndGoes says that a socket may well be this service's own: one of its
+// containers was not running when the engine was asked, and the engine starts it
+// again and again. If it is not, that container's next start says so.
+func (r *report) comesAndGoes(p published, s Socket) bool {
+	return (s.Command == enginesListener || s.PID == 0) && slices.ContainsFunc(r.facts.Containers, func(c Container) bool {
+		return c.Restarting && c.Service == p.Service && r.own(c)
+	})
 }
 
 // own says that a container belongs to a service of this project, so that its

@@ -54,6 +54,26 @@ func TestPorts(t *testing.T) {
 		"held by a container that does not run": {
 			facts: Facts{Containers: []Container{{Name: "web", Published: at("127.0.0.1:8888")}}},
 		},
+		"held now and then by its own container that ends again and again": {
+			facts: Facts{
+				Containers: []Container{{Name: "inmanta-orchestrator", Project: "lab", Service: "server", Restarting: true}},
+				Sockets:    map[Endpoint]Socket{endpoint(t, "127.0.0.1:8888", tcp): {PID: 17, Command: "docker-proxy"}},
+			},
+		},
+		"held by a process while its own container ends again and again": {
+			facts: Facts{
+				Containers: []Container{{Name: "inmanta-orchestrator", Project: "lab", Service: "server", Restarting: true}},
+				Sockets:    map[Endpoint]Socket{endpoint(t, "127.0.0.1:8888", tcp): {PID: 17, Command: "nginx"}},
+			},
+			problems: []want{{"port-taken", "INMANTA_ORCHESTRATOR_PORT (default)", "taken by the process nginx (pid 17)", "set INMANTA_ORCHESTRATOR_PORT to a free port"}},
+		},
+		"held by the engine for nobody of this deployment": {
+			facts: Facts{
+				Containers: []Container{{Name: "other", Project: "prod", Service: "server", Restarting: true}},
+				Sockets:    map[Endpoint]Socket{endpoint(t, "127.0.0.1:8888", tcp): {PID: 17, Command: "docker-proxy"}},
+			},
+			problems: []want{{"port-taken", "INMANTA_ORCHESTRATOR_PORT (default)", "taken by the process docker-proxy (pid 17)", "set INMANTA_ORCHESTRATOR_PORT to a free port"}},
+		},
 		"held by another deployment": {
 			env: "INMANTA_ORCHESTRATOR_PORT=9999\n",
 			facts: Facts{Containers: []Container{{
