@@ -15,9 +15,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	flock "github.com/inmanta/inmanta-docker/lock"
 	"github.com/inmanta/inmanta-docker/progress"
 )
 
@@ -144,20 +144,7 @@ func lock(ctx context.Context, directory string, say say) (release func(), err e
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(directory)
-	if err != nil {
-		return nil, err
-	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		say("another run is looking after the engine of this machine")
-		// A wait that is given up keeps the file: both end with the process.
-		err = blocking(ctx, func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) })
-	}
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", directory, err)
-	}
-	return func() { _ = file.Close() }, nil
+	return flock.Take(ctx, directory, func() { say("another run is looking after the engine of this machine") })
 }
 
 // blocking runs what cannot be interrupted, and stops waiting for it when ctx ends.

@@ -2,12 +2,12 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
+
+	flock "github.com/inmanta/inmanta-docker/lock"
 )
 
 // builderName tells the builds of one user on one machine from all others on
@@ -21,10 +21,6 @@ func builderName() string {
 	return fmt.Sprintf("%s:%d", host, os.Getuid())
 }
 
-// lockPoll is how often a builder asks whether the one before it is done: the
-// kernel tells nobody that would also watch a context.
-const lockPoll = 100 * time.Millisecond
-
 // lock waits until no other process of this user builds images. The kernel
 // frees it when the process ends, however it ends. waiting is called once if
 // there is something to wait for.
@@ -34,25 +30,6 @@ func lock(ctx context.Context, waiting func()) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of image builds: %w", err)
 	}
-	ticker := time.NewTicker(lockPoll)
-	defer ticker.Stop()
-	for first := true; ; first = false {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { file.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			file.Close()
-			return nil, fmt.Errorf("locking %s: %w", name, err)
-		}
-		if first {
-			waiting()
-		}
-		select {
-		case <-ctx.Done():
-			file.Close()
-			return nil, ctx.Err()
-		case <-ticker.C:
-		}
-	}
+	defer file.Close()
+	return flock.Take(ctx, name, waiting)
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/inmanta/inmanta-docker/command"
@@ -17,9 +16,6 @@ import (
 var version = "dev"
 
 func main() {
-	// A run is short and its live data small: collecting earlier costs about a
-	// millisecond and keeps the peak at that of the stock tool (make bench).
-	debug.SetGCPercent(50)
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
