@@ -5,14 +5,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,6 +94,15 @@ func prepare(m *testing.M) (int, error) {
 			tools.images[name] = value
 		}
 	}
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		// Half of a scenario is waiting: for health checks, and for containers to stop.
+		if err := flag.Set("test.parallel", fmt.Sprint(2*runtime.GOMAXPROCS(0))); err != nil {
+			return 0, err
+		}
+	}
 	return m.Run(), nil
 }
 
@@ -138,15 +151,33 @@ func newStackNamed(t *testing.T, suffix string) *stack {
 	return s
 }
 
-// freePort is a port that nobody listened on a moment ago.
+// ports are those given out. They lie below where the system takes its own for
+// connections, which would be in the way while they last.
+var ports = struct {
+	sync.Mutex
+	given map[int]bool
+}{given: map[int]bool{}}
+
+// freePort is a port that nobody listens on, and no other scenario has.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.Lock()
+	defer ports.Unlock()
+	for range 1000 {
+		port := 20000 + rand.IntN(10000)
+		if ports.given[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		ports.given[port] = true
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // set writes a setting to .env.
@@ -360,14 +391,14 @@ func (s *stack) healthy() {
 func (s *stack) server() string { return s.name + "-orchestrator" }
 func (s *stack) db() string     { return s.name + "-db" }
 
-// eventually asks again and again until ok, for at most a minute: for what
+// eventually asks again and again until ok, for at most two minutes: for what
 // nothing announces.
 func (s *stack) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	s.t.Fatalf("not within a minute: %s", what)
+	s.t.Fatalf("not within two minutes: %s", what)
 }

@@ -27,7 +27,7 @@ func TestLifecycle(t *testing.T) {
 		t.Errorf("up made %v of %v", got, made)
 	}
 
-	s.same("ps -aq --no-trunc", "ps --services", "port server 8888", "images -q", "exec -T db id", "logs --no-log-prefix --tail 3 db")
+	s.same("ps -aq --no-trunc", "ps --services", "port server 8888", "images -q db", "exec -T db id", "logs --no-log-prefix --tail 3 db")
 	r := s.must("ps", "-a", "--format", "json")
 	for line := range strings.Lines(r.stdout) {
 		var listed struct{ Name, State string }

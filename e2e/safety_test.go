@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -30,7 +32,7 @@ func TestHardening(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.composeFiles()
-	since := fmt.Sprint(time.Now().Unix())
+	events := s.events()
 	s.set("INMANTA_DATABASE_PASSWORD", "another-"+core)
 	s.stock("create")
 	s.set("INMANTA_DATABASE_PASSWORD", hostile[0])
@@ -89,7 +91,7 @@ func TestHardening(t *testing.T) {
 	}
 	said.WriteString(s.docker("inspect", s.server(), s.db()))
 	said.WriteString(s.docker("history", "--no-trunc", s.docker("inspect", "-f", "{{.Image}}", s.server())))
-	said.WriteString(s.docker("events", "--since", since, "--until", fmt.Sprint(time.Now().Unix()+1), "--filter", "label=com.docker.compose.project="+s.name))
+	said.WriteString(events())
 	for _, must := range []string{"PATH=", "POSTGRES_USER=", "INMANTA_DATABASE_HOST=", "exec_create", "postgres", "/usr/bin/inmanta"} {
 		if !strings.Contains(said.String(), must) {
 			t.Errorf("where a password would show was not looked at: %s is not there", must)
@@ -107,6 +109,24 @@ func (s *stack) changePassword(to string) {
 	change.Stdin = strings.NewReader("SET standard_conforming_strings = on;\nALTER ROLE inmanta PASSWORD '" + strings.ReplaceAll(to, "'", "''") + "';\n")
 	if out, err := change.CombinedOutput(); err != nil {
 		s.t.Fatalf("changing the password: %v\n%s", err, out)
+	}
+}
+
+// events records what the engine tells about the deployment from now on, and
+// returns what ends the record and hands it over.
+func (s *stack) events() func() string {
+	s.t.Helper()
+	listening := exec.CommandContext(s.t.Context(), "docker", "events", "--since", fmt.Sprint(time.Now().Unix()),
+		"--filter", "label=com.docker.compose.project="+s.name)
+	var said bytes.Buffer
+	listening.Stdout = &said
+	if err := listening.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() string {
+		_ = listening.Process.Kill()
+		_ = listening.Wait() // it says that it was killed
+		return said.String()
 	}
 }
 
@@ -135,6 +155,8 @@ done 2>/dev/null; true`
 		}
 		processes[pid][field] = value
 	}
+	// What ended meanwhile has no status to speak of.
+	maps.DeleteFunc(processes, func(_ string, p map[string]string) bool { return p["NoNewPrivs"] == "" })
 	if len(processes) < 3 || processes["1"]["environ"] == "" {
 		s.t.Fatalf("cannot look at the processes of %s: %v", container, processes)
 	}
