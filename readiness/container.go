@@ -181,6 +181,21 @@ func describe(r container.InspectResponse) Container {
 	return c
 }
 
+// speaks is when what it prints in its present run may begin; zero when it never
+// ran. The engine takes the time of the start after it has started the process.
+// What came before the end of the run before, or is only just read by then, is
+// not of this one: no process is started again that soon.
+func (c Container) speaks() time.Time {
+	if c.Started.IsZero() {
+		return c.Started
+	}
+	from, ended := c.Started.Add(-early), c.Finished.Add(respite)
+	if ended.After(from) && ended.Before(c.Started) {
+		return ended
+	}
+	return from
+}
+
 // moment is a time of the engine's; zero for its own zero and for anything else.
 func moment(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)

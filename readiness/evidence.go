@@ -31,6 +31,9 @@ const (
 	// early is how long before its start a container may have printed its first
 	// line: the engine takes the time after it has started the process.
 	early = 2 * time.Second
+	// respite is less than what lies between two runs: the engine waits 100 ms
+	// before it starts a container again, and then makes ready for it.
+	respite = 100 * time.Millisecond
 	// evidenceTimeout bounds the collecting: the report must come even when the engine is slow.
 	evidenceTimeout = 10 * time.Second
 )
@@ -50,7 +53,7 @@ func collect(ctx context.Context, engine Engine, s state, culprit *standing, ref
 		}
 	}
 	if culprit.State != "created" {
-		add("docker logs "+culprit.Name, engineLog(ctx, engine, culprit.Container, culprit.Started))
+		add("docker logs "+culprit.Name, engineLog(ctx, engine, culprit.Container, culprit.speaks()))
 		// Some images log to both: once is enough.
 		if lines := fileLog(ctx, engine, culprit.Container); !endsWith(e.Log, lines) {
 			add(culprit.logFile+" in "+culprit.Name, lines)
@@ -61,7 +64,7 @@ func collect(ctx context.Context, engine Engine, s state, culprit *standing, ref
 			if r.Service != n.service {
 				continue
 			}
-			lines := engineLog(ctx, engine, r.Container, culprit.Started)
+			lines := engineLog(ctx, engine, r.Container, culprit.speaks())
 			e.Needed = append(e.Needed, lines...)
 		}
 	}
@@ -72,7 +75,7 @@ func collect(ctx context.Context, engine Engine, s state, culprit *standing, ref
 func engineLog(ctx context.Context, engine Engine, c Container, since time.Time) []string {
 	options := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(scanLines)}
 	if !since.IsZero() {
-		options.Since = since.Add(-early).Format(time.RFC3339Nano)
+		options.Since = since.Format(time.RFC3339Nano)
 	}
 	stream, err := engine.ContainerLogs(ctx, c.ID, options)
 	if err != nil {
@@ -99,7 +102,7 @@ func fileLog(ctx context.Context, engine Engine, c Container) []string {
 		return nil
 	}
 	defer copied.Content.Close()
-	if !copied.Stat.Mode.IsRegular() || copied.Stat.Size > maxLogFile || copied.Stat.Mtime.Before(c.Started.Add(-early)) {
+	if !copied.Stat.Mode.IsRegular() || copied.Stat.Size > maxLogFile || copied.Stat.Mtime.Before(c.speaks()) {
 		return nil // the last: this run wrote nothing
 	}
 	archive := tar.NewReader(copied.Content)
@@ -186,7 +189,7 @@ func follow(ctx context.Context, engine Engine, c Container, since time.Time, ne
 		ShowStdout: true, ShowStderr: true, Follow: true, Timestamps: true, Tail: strconv.Itoa(scanLines),
 	}
 	if !since.IsZero() {
-		options.Since = since.Add(-early).Format(time.RFC3339Nano)
+		options.Since = since.Format(time.RFC3339Nano)
 	}
 	stream, err := engine.ContainerLogs(ctx, c.ID, options)
 	if err != nil {

@@ -43,7 +43,7 @@ func (c call) key() string {
 // says more than its health check and costs less.
 func wanted(s state, v verdict) []call {
 	var calls []call
-	var first time.Time                                     // when the first of those that are not ready was started
+	var first time.Time                                     // when the first of those that are not ready began to speak
 	lacking, needed := map[string]bool{}, map[string]bool{} // by ID, by service
 	for _, st := range v.standings {
 		if st.ready {
@@ -53,8 +53,8 @@ func wanted(s state, v verdict) []call {
 		for _, n := range st.needs {
 			needed[n.service] = true
 		}
-		if !st.Started.IsZero() && (first.IsZero() || st.Started.Before(first)) {
-			first = st.Started
+		if from := st.speaks(); !from.IsZero() && (first.IsZero() || from.Before(first)) {
+			first = from
 		}
 	}
 	for _, r := range s.sorted() {
@@ -63,7 +63,7 @@ func wanted(s state, v verdict) []call {
 		}
 		switch {
 		case lacking[r.ID]:
-			calls = append(calls, call{kind: toRead, run: r.Container, since: r.Started})
+			calls = append(calls, call{kind: toRead, run: r.Container, since: r.speaks()})
 		case needed[r.Service]:
 			calls = append(calls, call{kind: toRead, run: r.Container, since: first})
 		}

@@ -193,14 +193,14 @@ func TestNextLeavesTheStateItWasGiven(t *testing.T) {
 func TestWanted(t *testing.T) {
 	t.Parallel()
 	s := state{stack: Stack{Orchestrator: "server"}}
-	late := start.Add(time.Minute)
+	late, first := start.Add(time.Minute), start.Add(-early)
 	s = next(s, listed{
 		up("db", healthy), up("far", healthy), up("plain"),
 		up("server", checked, needing("db", ""), func(c *Container) { c.Started = late }),
 		up("init", once, checked), up("ssh", checked), up("old", ended("exited", 0)), up("loop", checked, ended("restarting", 1)),
 	})
 	want := map[string]time.Time{
-		"read db": start, "read server": late, "read plain": start, "read init": start, "read ssh": start, "read loop": start,
+		"read db": first, "read server": late.Add(-early), "read plain": first, "read init": first, "read ssh": first, "read loop": first,
 		"ask server": {}, "check ssh": {}, "stay plain": {},
 	}
 	for _, c := range wanted(s, judge(s)) {
@@ -241,6 +241,26 @@ func TestPause(t *testing.T) {
 	for _, test := range tests {
 		if got := pause(test.took, test.news); got != test.want {
 			t.Errorf("%v, %t: %v, want %v", test.took, test.news, got, test.want)
+		}
+	}
+}
+
+// The lines of a run begin a little before the engine says that it began, and
+// not before the end of the run before it.
+func TestSpeaks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		started, finished, want time.Time
+	}{
+		"never started": {},
+		"for the first": {started: start, want: start.Add(-early)},
+		"long after":    {started: start, finished: start.Add(-time.Hour), want: start.Add(-early)},
+		"soon after":    {started: start, finished: start.Add(-time.Second), want: start.Add(respite - time.Second)},
+		"at once":       {started: start, finished: start.Add(-respite / 2), want: start.Add(-early)},
+		"it has ended":  {started: start, finished: start.Add(time.Second), want: start.Add(-early)},
+	} {
+		if got := (Container{Started: c.started, Finished: c.finished}).speaks(); !got.Equal(c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }
