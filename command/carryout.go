@@ -63,8 +63,10 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 		if err := s.engine.Up(ctx, marked, changing, report); err != nil {
 			return err
 		}
-		if err := s.each(ctx, changing, plan.Restart, false, report, "Restarting", "Restarted", s.engine.Restart); err != nil {
-			return err
+		for _, beyond := range []bool{false, true} {
+			if err := s.each(ctx, changing, plan.Restart, beyond, report, "Restarting", "Restarted", s.engine.Restart); err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.prepare(ctx, slices.DeleteFunc(all, s.changes), report); err != nil {

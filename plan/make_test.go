@@ -199,7 +199,7 @@ var stories = []story{
 		o.Containers[0].State = container.StatePaused
 		o.Containers[1].State, o.Containers[1].ExitCode = container.StateExited, 5
 	}},
-	{name: "restarting", meanwhile: func(o *plan.Observed) { o.Containers[1].State = container.StateRestarting }},
+	{name: "restarting", meanwhile: func(o *plan.Observed) { o.Containers[1].State, o.Containers[1].ExitCode = container.StateRestarting, 5 }},
 	{name: "unexplained", meanwhile: func(o *plan.Observed) {
 		o.Containers[1].ConfigHash, o.Containers[1].ComposeVersion = "of another version", "2.24.0"
 	}},

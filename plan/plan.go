@@ -40,7 +40,8 @@ const (
 	Recreate Action = "recreate"
 	// Start starts a container that stands still.
 	Start Action = "start"
-	// Restart stops and starts the same container, for the sake of another.
+	// Restart stops and starts the same container, for the sake of another, or
+	// because it ended and the engine only waits to start it again.
 	Restart Action = "restart"
 	// Leave does nothing. Its reasons, if any, are differences that stay.
 	Leave Action = "leave"

@@ -322,8 +322,10 @@ func (m *maker) keep(s types.ServiceConfig, c ObservedContainer) Node {
 		n.Action = Leave
 		n.Reasons = m.adjusted(s, c)
 	case container.StateRestarting:
-		// The engine is at it already.
-		n.Action = Leave
+		// The engine would, and waits longer each time, up to a minute: whoever
+		// has mended the cause wants to see it at once.
+		n.Action, n.BeyondCompose = Restart, true
+		n.Reasons = []Reason{stated(path, "it ended with exit code %d, and waits to be started again", c.ExitCode)}
 	case container.StatePaused:
 		n.Reasons = []Reason{stated(path, "it is paused")}
 		n.BeyondCompose = true
