@@ -40,24 +40,24 @@ func TestDecide(t *testing.T) {
 			orchestrator: not(open, unreachable), database: not(database, unreachable),
 			build: []Recipe{usual, database17},
 			stands: Stands{
-				Orchestrator: "inmanta-docker/orchestrator:2027.2", PostgreSQL: "inmanta-docker/postgres:17", PostgreSQLVersion: "17",
+				Orchestrator: "localhost/inmanta-docker/orchestrator:2027.2", PostgreSQL: "localhost/inmanta-docker/postgres:17", PostgreSQLVersion: "17",
 			},
 		},
 		"the default without its tag": {
 			orchestrator: not("ghcr.io/inmanta/orchestrator", unreachable), database: here(database),
-			build: []Recipe{usual}, stands: Stands{Orchestrator: "inmanta-docker/orchestrator:2027.2"},
+			build: []Recipe{usual}, stands: Stands{Orchestrator: "localhost/inmanta-docker/orchestrator:2027.2"},
 		},
 		"the database is there, so it stays": {
 			orchestrator: not(open, unreachable), database: here(database),
-			build: []Recipe{usual}, stands: Stands{Orchestrator: "inmanta-docker/orchestrator:2027.2"},
+			build: []Recipe{usual}, stands: Stands{Orchestrator: "localhost/inmanta-docker/orchestrator:2027.2"},
 		},
 		"the orchestrator is there, so it stays": {
 			orchestrator: here(open), database: not("docker.io/library/postgres:17", unreachable),
-			build: []Recipe{database17}, stands: Stands{PostgreSQL: "inmanta-docker/postgres:17", PostgreSQLVersion: "17"},
+			build: []Recipe{database17}, stands: Stands{PostgreSQL: "localhost/inmanta-docker/postgres:17", PostgreSQLVersion: "17"},
 		},
 		"ours is configured, so its database may be ours": {
 			orchestrator: ours(usual), database: not(database, unreachable),
-			build: []Recipe{usual, database17}, stands: Stands{PostgreSQL: "inmanta-docker/postgres:17", PostgreSQLVersion: "17"},
+			build: []Recipe{usual, database17}, stands: Stands{PostgreSQL: "localhost/inmanta-docker/postgres:17", PostgreSQLVersion: "17"},
 		},
 		"another edition keeps the database it was configured with": {
 			orchestrator: here(commercial), database: not(database, unreachable),

@@ -19,8 +19,10 @@ import (
 	"github.com/inmanta/inmanta-docker/problem"
 )
 
-// Namespace is the first part of the name of every image built here.
-const Namespace = "inmanta-docker"
+// Namespace begins the name of every image built here. Its registry is this very
+// host, where none is: the stock tool, which pulls what is missing, must not find
+// an image of that name that somebody else has put on a public registry.
+const Namespace = "localhost/inmanta-docker"
 
 // Versions of what is built unless another is asked for.
 const (

@@ -15,22 +15,24 @@ import (
 
 func TestRecipeOf(t *testing.T) {
 	for ref, want := range map[string]struct{ built, problem string }{
-		"ghcr.io/inmanta/orchestrator:latest":                {},
-		"postgres:17":                                        {},
-		"inmanta-docker-postgres:17":                         {},
-		"mirror.corp/inmanta-docker/postgres:17":             {},
-		"inmanta-docker/orchestrator:2027.2":                 {built: "inmanta-docker/orchestrator:2027.2"},
-		"docker.io/inmanta-docker/orchestrator:2026.4.dev1":  {built: "inmanta-docker/orchestrator:2026.4.dev1"},
-		"inmanta-docker/postgres:17":                         {built: "inmanta-docker/postgres:17"},
-		"inmanta-docker/postgres:16":                         {problem: "recipe-unknown"},
-		"inmanta-docker/postgres":                            {problem: "recipe-unknown"},
-		"inmanta-docker/orchestrator":                        {problem: "recipe-unknown"},
-		"inmanta-docker/orchestrator@sha256:" + hexadecimals: {problem: "recipe-unknown"},
-		"inmanta-docker/redis:7":                             {problem: "recipe-unknown"},
-		"inmanta-docker/orchestrator:latest":                 {problem: "version-malformed"},
-		"Inmanta-Docker/Orchestrator:1":                      {problem: "image-name-malformed"},
-		"":                                                   {problem: "image-name-malformed"},
-		"a b":                                                {problem: "image-name-malformed"},
+		"ghcr.io/inmanta/orchestrator:latest":                          {},
+		"postgres:17":                                                  {},
+		"inmanta-docker-postgres:17":                                   {},
+		"mirror.corp/inmanta-docker/postgres:17":                       {},
+		"localhost/inmanta-docker/orchestrator:2027.2":                 {built: "localhost/inmanta-docker/orchestrator:2027.2"},
+		"docker.io/inmanta-docker/orchestrator:2027.2":                 {},
+		"inmanta-docker/orchestrator:2027.2":                           {},
+		"localhost/inmanta-docker/orchestrator:2026.4.dev1":            {built: "localhost/inmanta-docker/orchestrator:2026.4.dev1"},
+		"localhost/inmanta-docker/postgres:17":                         {built: "localhost/inmanta-docker/postgres:17"},
+		"localhost/inmanta-docker/postgres:16":                         {problem: "recipe-unknown"},
+		"localhost/inmanta-docker/postgres":                            {problem: "recipe-unknown"},
+		"localhost/inmanta-docker/orchestrator":                        {problem: "recipe-unknown"},
+		"localhost/inmanta-docker/orchestrator@sha256:" + hexadecimals: {problem: "recipe-unknown"},
+		"localhost/inmanta-docker/redis:7":                             {problem: "recipe-unknown"},
+		"localhost/inmanta-docker/orchestrator:latest":                 {problem: "version-malformed"},
+		"Inmanta-Docker/Orchestrator:1":                                {problem: "image-name-malformed"},
+		"":                                                             {problem: "image-name-malformed"},
+		"a b":                                                          {problem: "image-name-malformed"},
 	} {
 		recipe, is, err := RecipeOf(ref)
 		var p problem.Problem
@@ -55,7 +57,7 @@ func TestVersionsReachNoShell(t *testing.T) {
 }
 
 func FuzzRecipeOf(f *testing.F) {
-	for _, seed := range []string{"inmanta-docker/orchestrator:2027.2", "inmanta-docker/postgres:17", "postgres:16", "a@sha256:" + hexadecimals, "inmanta-docker/x:y"} {
+	for _, seed := range []string{"localhost/inmanta-docker/orchestrator:2027.2", "localhost/inmanta-docker/postgres:17", "postgres:16", "a@sha256:" + hexadecimals, "localhost/inmanta-docker/x:y"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {

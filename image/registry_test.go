@@ -233,7 +233,7 @@ func TestEnsure(t *testing.T) {
 		ids    string
 	}{
 		"refused":                {Wanted{Orchestrator: host + "/denied:1", PostgreSQL: host + "/missing:1"}, "image-denied image-not-found"},
-		"not ours to build":      {Wanted{Orchestrator: "inmanta-docker/else:1", PostgreSQL: "inmanta-docker/postgres:16"}, "recipe-unknown recipe-unknown"},
+		"not ours to build":      {Wanted{Orchestrator: "localhost/inmanta-docker/else:1", PostgreSQL: "localhost/inmanta-docker/postgres:16"}, "recipe-unknown recipe-unknown"},
 		"malformed":              {Wanted{Orchestrator: "A B", PostgreSQL: host + "/down:1"}, "image-name-malformed"},
 		"one there, one refused": {Wanted{Orchestrator: orchestrator, PostgreSQL: host + "/portal:1"}, "registry-unreachable"},
 	} {

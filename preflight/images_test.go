@@ -95,7 +95,7 @@ func TestImages(t *testing.T) {
 
 func TestOfficialMajor(t *testing.T) {
 	for ref, want := range map[string]int{
-		"postgres:16": 16, "postgres:17.2-bookworm": 17, "mirror.example:5000/library/postgres:15": 15, "inmanta-docker/postgres:17": 17,
+		"postgres:16": 16, "postgres:17.2-bookworm": 17, "mirror.example:5000/library/postgres:15": 15, "localhost/inmanta-docker/postgres:17": 17,
 		"postgres": 0, "postgres:latest": 0, "postgresql:16": 0, "my/db:3": 0, "?": 0,
 	} {
 		if got := officialMajor(ref); got != want {

@@ -30,7 +30,7 @@ func inspectedServer(t *testing.T) container.InspectResponse {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	c := describe(inspectedServer(t))
-	if c.Name != "lab-orchestrator" || c.Service != "server" || c.Image != "inmanta-docker/orchestrator:2027.2" ||
+	if c.Name != "lab-orchestrator" || c.Service != "server" || c.Image != "localhost/inmanta-docker/orchestrator:2027.2" ||
 		c.State != "running" || c.Health != "healthy" || c.Started.IsZero() || !c.Finished.IsZero() || len(c.Probes) != 5 {
 		t.Errorf("%+v", c)
 	}
