@@ -33,6 +33,13 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 	if err != nil {
 		return err
 	}
+	for _, n := range s.plan.Nodes {
+		if n.Kind == plan.Network && n.Action == plan.Remove {
+			if err := s.engine.RemoveNetwork(ctx, n.Name); err != nil {
+				return err
+			}
+		}
+	}
 	all := s.stack.Project.ServiceNames()
 	if s.has(plan.Network, plan.Recreate) {
 		// A network can only go when nobody is on it any more.

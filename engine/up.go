@@ -60,6 +60,14 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
+// RemoveNetwork removes a network that no container is on.
+func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
+	if _, err := e.API().NetworkRemove(ctx, id, client.NetworkRemoveOptions{}); err != nil {
+		return fmt.Errorf("removing network %s: %w", id, err)
+	}
+	return nil
+}
+
 // Unpause lets a paused container go on.
 func (e *Engine) Unpause(ctx context.Context, id string) error {
 	if _, err := e.API().ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{}); err != nil {

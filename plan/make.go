@@ -177,7 +177,13 @@ func (m *maker) image(s types.ServiceConfig, reference string) (Action, Reason) 
 func (m *maker) networks() {
 	for _, key := range slices.Sorted(maps.Keys(m.Project.Networks)) {
 		n := m.Project.Networks[key]
-		found, ok := m.findNetwork(key, n)
+		found, twins, ok := m.findNetwork(key, n)
+		for _, twin := range twins {
+			// Its name is not its own.
+			m.add(Node{Kind: Network, Name: twin.ID[:min(len(twin.ID), shortID)], Key: key, Action: Remove, BeyondCompose: true, Reasons: []Reason{
+				stated("networks."+key, "there is another of the name %s, and the engine connects nobody to a name that two have", n.Name),
+			}})
+		}
 		node := Node{Kind: Network, Name: n.Name, Key: key, Action: Leave}
 		path := "networks." + key
 		switch {
@@ -216,23 +222,45 @@ func (m *maker) networks() {
 	}
 }
 
-// findNetwork is the network that Compose would take for this one.
-func (m *maker) findNetwork(key string, n types.NetworkConfig) (ObservedNetwork, bool) {
-	var found []ObservedNetwork
+// findNetwork is the network that Compose would take for this one. Twins are
+// others that Compose made for it too, when two ups were at work at once or one
+// was killed, and that no container is on.
+func (m *maker) findNetwork(key string, n types.NetworkConfig) (found ObservedNetwork, twins []ObservedNetwork, ok bool) {
+	var named, own []ObservedNetwork
 	for _, o := range m.observed.Networks {
-		if o.Name == n.Name || o.ID == n.Name {
-			found = append(found, o)
+		switch {
+		case o.Name != n.Name && o.ID != n.Name:
+		case o.Labels[api.ProjectLabel] == m.Project.Name && o.Labels[api.NetworkLabel] == key:
+			own = append(own, o)
+		default:
+			named = append(named, o)
 		}
 	}
-	for _, o := range found {
-		if o.Labels[api.ProjectLabel] == m.Project.Name && o.Labels[api.NetworkLabel] == key {
-			return o, true
+	if len(own) == 0 {
+		if len(named) == 0 {
+			return ObservedNetwork{}, nil, false
+		}
+		return named[0], nil, true
+	}
+	found = own[max(0, slices.IndexFunc(own, m.occupied))]
+	for _, o := range own {
+		if o.ID != found.ID && !m.occupied(o) {
+			twins = append(twins, o)
 		}
 	}
-	if len(found) == 0 {
-		return ObservedNetwork{}, false
-	}
-	return found[0], true
+	return found, twins, true
+}
+
+// occupied says that a container of the project is on the network.
+func (m *maker) occupied(n ObservedNetwork) bool {
+	return slices.ContainsFunc(m.observed.Containers, func(c ObservedContainer) bool {
+		for _, e := range c.Endpoints {
+			if e != nil && e.NetworkID == n.ID {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func ownLabels(labels map[string]string) map[string]string {

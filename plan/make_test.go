@@ -214,6 +214,17 @@ var stories = []story{
 	}},
 	{name: "orphans", meanwhile: orphans},
 	{name: "orphans-removed", meanwhile: orphans, removeOrphans: true},
+	{name: "network-twice", meanwhile: func(o *plan.Observed) {
+		// Two ups were at work at once, and a container got to one of the two networks.
+		twin := o.Networks[0]
+		twin.ID = "n0"
+		o.Networks = []plan.ObservedNetwork{twin, o.Networks[0]}
+	}},
+	{name: "network-twice-for-nobody", meanwhile: func(o *plan.Observed) {
+		twin := o.Networks[0]
+		twin.ID = "n2"
+		o.Networks, o.Containers = append(o.Networks, twin), nil
+	}},
 	{name: "replacement", meanwhile: func(o *plan.Observed) {
 		// An up that was to change the port was killed before it removed the old one.
 		left := o.Containers[1]

@@ -45,7 +45,7 @@ const (
 	Restart Action = "restart"
 	// Leave does nothing. Its reasons, if any, are differences that stay.
 	Leave Action = "leave"
-	// Remove stops and removes a container.
+	// Remove stops and removes a container; or removes a network nobody is on.
 	Remove Action = "remove"
 )
 
