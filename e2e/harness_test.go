@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ func prepare(m *testing.M) (int, error) {
 		return 0, err
 	}
 
+	giveBack()
 	// The images come the way a user gets them.
 	scratch := filepath.Join(dir, "images")
 	if err := os.Mkdir(scratch, 0o755); err != nil {
@@ -136,6 +138,7 @@ func newStackNamed(t *testing.T, suffix string) *stack {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	exclusive(t, name)
 	for k, v := range tools.images {
 		s.set(k, v)
 	}
@@ -149,6 +152,50 @@ func newStackNamed(t *testing.T, suffix string) *stack {
 		s.remove()
 	})
 	return s
+}
+
+// exclusive makes another run of these tests on this machine wait until the
+// scenario is over: what it names on the engine would be theirs too.
+func exclusive(t *testing.T, name string) {
+	t.Helper()
+	held, err := hold(name, syscall.LOCK_EX)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { held.Close() })
+}
+
+// hold takes the lock of that name, which closing it or the end of this process gives back.
+func hold(name string, how int) (*os.File, error) {
+	path := filepath.Join(os.TempDir(), "inmanta-docker-"+strings.NewReplacer("/", "-", ":", "-").Replace(name)+".lock")
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), how); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return lock, nil
+}
+
+// borrowed are the names that the README's lines configure.
+var borrowed = []string{"ghcr.io/inmanta/orchestrator:latest", "containers.inmanta.com/containers/service-orchestrator:8"}
+
+// giveBack takes the borrowed names from images built here, where a killed run
+// left them: whatever looks for the real ones would take them for those.
+func giveBack() {
+	for _, name := range borrowed {
+		held, err := hold(name, syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != nil {
+			continue // a run that still goes on
+		}
+		recipe, err := exec.Command("docker", "image", "inspect", "-f", `{{index .Config.Labels "com.inmanta.docker.recipe"}}`, name).Output()
+		if err == nil && len(bytes.TrimSpace(recipe)) > 0 {
+			_ = exec.Command("docker", "rmi", "--no-prune", name).Run()
+		}
+		held.Close()
+	}
 }
 
 // ports are those given out. They lie below where the system takes its own for
@@ -223,6 +270,7 @@ func (s *stack) composeFiles() {
 // tag gives an image another name for as long as the scenario runs.
 func (s *stack) tag(image, name string) {
 	s.t.Helper()
+	exclusive(s.t, name)
 	id := s.docker("image", "inspect", "-f", "{{.Id}}", image)
 	before, err := exec.Command("docker", "image", "inspect", "-f", "{{.Id}}", name).Output()
 	s.docker("tag", image, name)

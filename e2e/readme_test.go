@@ -133,7 +133,7 @@ func TestOpenSourceExample(t *testing.T) {
 			if tool != "inmanta-docker" { // which carries the files with it
 				s.composeFiles()
 			}
-			s.tagConfigured("ghcr.io/inmanta/orchestrator:latest")
+			s.tagConfigured(borrowed[0])
 			lines := example(t, openSource)
 			if len(lines) != 5 {
 				t.Fatalf("the example has %d lines: %q", len(lines), lines)
@@ -183,7 +183,7 @@ func TestServiceOrchestratorExample(t *testing.T) {
 		t.Run(strings.ReplaceAll(tool, " ", "-"), func(t *testing.T) {
 			s := newStack(t)
 			s.must("init", s.dir)
-			s.tagConfigured("containers.inmanta.com/containers/service-orchestrator:8")
+			s.tagConfigured(borrowed[1])
 			s.licence()
 			if r := s.sh("mkdir mine && mv license/example.com.* mine"); r.code != 0 {
 				t.Fatal(r.stderr)
