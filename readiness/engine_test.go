@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -177,7 +178,7 @@ func create(t *testing.T, engine *client.Client, project string, p part) string 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := engine.ContainerRemove(context.Background(), created.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+		if _, err := engine.ContainerRemove(context.Background(), created.ID, client.ContainerRemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
 			t.Error(err)
 		}
 	})

@@ -168,7 +168,13 @@ func (w *watch) run(ctx context.Context, s state) (Result, error) {
 		w.look(looking, s, v)
 		select {
 		case o := <-w.seen:
-			s = next(s, o)
+			before := len(s.runs)
+			if s = next(s, o); before > 0 && len(s.runs) == 0 {
+				return Result{}, problem.Problem{
+					ID: "removed", Where: "project " + s.stack.Project,
+					What: "somebody removed its containers while it was starting", Fix: "if that was a mistake, start it again: inmanta-docker up",
+				}
+			}
 		case err := <-w.lost:
 			return Result{}, w.failed(ctx, s, err)
 		case <-ctx.Done():
