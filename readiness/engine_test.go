@@ -490,12 +490,3 @@ func TestStopping(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestNothingToWaitFor(t *testing.T) {
-	t.Parallel()
-	engine := prepare(t)
-	_, err := Wait(t.Context(), engine, Stack{Project: "rdy-nothing-of-that-name"}, progress.Discard)
-	if p := problem.In(err); len(p) != 1 || p[0].ID != "no-containers" {
-		t.Error(err)
-	}
-}
