@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -77,7 +78,7 @@ func (a *app) ensureImages(ctx context.Context) error {
 		return err
 	}
 	u.Note(progress.Warning, "No image registry could be reached, so images built from package registries are used; .env names them: "+
-		stands.Orchestrator+" "+stands.PostgreSQL)
+		strings.TrimSpace(stands.Orchestrator+" "+stands.PostgreSQL))
 	return nil
 }
 
