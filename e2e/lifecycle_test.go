@@ -52,10 +52,7 @@ func TestLifecycle(t *testing.T) {
 
 	serves := func(after string) {
 		t.Helper()
-		s.eventually("the orchestrator serves after "+after, func() bool {
-			var status serverStatus
-			return s.get("/api/v1/serverstatus", &status) == nil
-		})
+		s.comesUp()
 		if got := s.projects(); !slices.Equal(got, []string{"precious"}) {
 			t.Errorf("after %s the projects are %v", after, got)
 		}

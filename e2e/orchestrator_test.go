@@ -72,6 +72,16 @@ func (s *stack) serves() serverStatus {
 	return status
 }
 
+// comesUp waits until the real orchestrator answers, after a tool that does not.
+func (s *stack) comesUp() {
+	s.t.Helper()
+	s.eventually("the orchestrator serves", func() bool {
+		var status serverStatus
+		return s.get("/api/v1/serverstatus", &status) == nil
+	})
+	s.serves()
+}
+
 // project makes a project on the orchestrator, and projects lists them: data
 // that a scenario can lose.
 func (s *stack) project(name string) (id string) {

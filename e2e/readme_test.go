@@ -146,11 +146,7 @@ func TestOpenSourceExample(t *testing.T) {
 				}
 				switch {
 				case strings.HasSuffix(line, "up -d"):
-					s.eventually("the orchestrator serves", func() bool {
-						var status serverStatus
-						return s.get("/api/v1/serverstatus", &status) == nil
-					})
-					s.serves()
+					s.comesUp()
 				case strings.HasSuffix(line, "ps -a"):
 					for _, name := range []string{s.server(), s.db()} {
 						if !strings.Contains(r.stdout, name) {
@@ -199,10 +195,7 @@ func TestServiceOrchestratorExample(t *testing.T) {
 				if !strings.HasSuffix(line, "up -d") {
 					continue
 				}
-				s.eventually("the orchestrator serves", func() bool {
-					var status serverStatus
-					return s.get("/api/v1/serverstatus", &status) == nil
-				})
+				s.comesUp()
 				if tool == "inmanta-docker" { // which remembers what it was told, for both
 					if want := "COMPOSE_FILE=docker-compose.yml:docker-compose.iso.yml\n"; !strings.Contains(s.read(".env"), want) {
 						t.Errorf("up does not remember the topology:\n%s", s.read(".env"))

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,10 +40,7 @@ func TestOneDeploymentTwoTools(t *testing.T) {
 
 	// Without the flag the port is the one in .env: the stock tool moves it.
 	s.stock("up -d")
-	s.eventually("the orchestrator serves", func() bool {
-		var status serverStatus
-		return s.call(http.MethodGet, "/api/v1/serverstatus", "", nil, &status) == nil
-	})
+	s.comesUp()
 	ps := s.stock("ps")
 	for _, name := range []string{s.server(), s.db()} {
 		if !strings.Contains(ps, name) {

@@ -37,10 +37,7 @@ func TestUpstreamVolumes(t *testing.T) {
 	if r := s.sh("docker compose up -d"); r.code != 0 {
 		t.Fatalf("upstream's files: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	s.eventually("the orchestrator serves", func() bool {
-		var status serverStatus
-		return s.get("/api/v1/serverstatus", &status) == nil
-	})
+	s.comesUp()
 	s.project("precious")
 	s.docker("exec", s.server(), "sh", "-c", "echo kept > /var/lib/inmanta/kept && echo kept > /var/log/inmanta/kept.log")
 	if r := s.sh("docker compose down && rm docker-compose.yml"); r.code != 0 {
