@@ -371,9 +371,12 @@ func judge(s state) verdict {
 }
 
 // root is the container that st waits for in the end: itself when all it needs
-// is ready.
+// is ready, and when the engine could not start it, for which it waits for nobody.
 func (s state) root(st standing, visited map[string]bool) standing {
 	visited[st.ID] = true
+	if st.failed && st.Error != "" {
+		return st
+	}
 	for _, service := range s.missing(st.Container) {
 		var waiting *standing
 		for _, r := range s.sorted() {

@@ -136,6 +136,7 @@ func TestJudge(t *testing.T) {
 		{"unhealthy by a check that is wrong", stack, []observation{listed{server(unhealthy), up("db", healthy)}, serving("server")}, "done"},
 		{"the database is the cause", stack, []observation{listed{server(ended("exited", 4)), up("db", checked, ended("exited", 1))}}, "db exited with 1"},
 		{"the database may still come", stack, []observation{listed{server(ended("exited", 4)), up("db", checked)}}, "waiting"},
+		{"the engine cannot start the server", stack, []observation{listed{server(refusedStart), up("db", checked)}}, "server could not be started"},
 		{"then it is the server's own fault", stack, []observation{
 			listed{server(ended("exited", 4)), up("db", checked)}, tested{"db", start, true},
 		}, "server was stopped"},
