@@ -78,11 +78,12 @@ func run(ctx context.Context) error {
 
 	fmt.Print("\n| what | measured | target |\n| --- | --- | --- |\n")
 	for _, service := range []string{"db", "server"} {
-		cost, err := w.probeCost(ctx, service)
+		check, nothing, err := w.probeCost(ctx, service)
 		if err != nil {
 			return fmt.Errorf("the health probe of %s: %w", service, err)
 		}
-		fmt.Printf("| CPU of one health probe of `%s`, in its container | %.1f ms (median of %d) | ≤ 10 ms |\n", service, cost, pairs)
+		fmt.Printf("| CPU of one health probe of `%s` in its container, beyond the engine's own %.1f ms to run `true` there | %.1f ms (medians of %d) | ≤ 10 ms |\n",
+			service, nothing, check-nothing, pairs)
 	}
 	size, err := w.sidecarSize()
 	if err != nil {
