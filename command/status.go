@@ -187,7 +187,7 @@ func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
 // judge says how a deployment with these services is, from what was found.
 func judge(found status, services []string, apiErr, databaseErr error) (health, []string) {
 	reasons := []string{}
-	running := 0
+	running, done := 0, readiness.Done(found.Containers)
 	for _, service := range services {
 		there := false
 		for _, c := range found.Containers {
@@ -196,6 +196,7 @@ func judge(found status, services []string, apiErr, databaseErr error) (health, 
 			}
 			there = true
 			switch {
+			case done[c.ID]:
 			case c.State == "running" && c.Health != "unhealthy":
 				running++
 			case c.State == "running":

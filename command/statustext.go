@@ -75,9 +75,11 @@ func slicesLine(all []orchestrator.Slice) string {
 
 func containerRows(containers []readiness.Container, now time.Time) []ui.Row {
 	var rows []ui.Row
+	done := readiness.Done(containers)
 	for _, c := range containers {
 		mark := progress.Done
 		switch {
+		case done[c.ID]:
 		case c.State != "running" || c.Health == "unhealthy":
 			mark = progress.Failed
 		case c.Health == "starting" && c.Restarts > 0:

@@ -431,3 +431,14 @@ func (s state) refusal(standings []standing) (standing, finding, bool) {
 	}
 	return standing{}, finding{}, false
 }
+
+// Done are the one-shot containers among a project's that have done their work,
+// by ID: see OneShotLabel. That they do not run is as it should be.
+func Done(containers []Container) map[string]bool {
+	s := next(state{}, listed(containers))
+	done := map[string]bool{}
+	for _, r := range s.runs {
+		done[r.ID] = r.State == "exited" && s.stand(r).ready
+	}
+	return done
+}

@@ -265,3 +265,19 @@ func TestSpeaks(t *testing.T) {
 		}
 	}
 }
+
+func TestDone(t *testing.T) {
+	t.Parallel()
+	done := Done([]Container{
+		up("init", once, ended("exited", 0)), up("failed", once, ended("exited", 2)), up("at work", once),
+		up("migrate", ended("exited", 0)), up("web", healthy, needing("migrate", completed)), up("db", kept, ended("exited", 0)),
+	})
+	for id, is := range done {
+		if want := id == "init" || id == "migrate"; is != want {
+			t.Errorf("%s: %v", id, is)
+		}
+	}
+	if len(done) != 6 {
+		t.Errorf("%v", done)
+	}
+}
