@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/topology"
 )
 
 func (a *app) downVerb() *cobra.Command {
@@ -46,9 +47,17 @@ func removesVolumes(args []string) bool {
 // refuseNothing is the problem that there is nothing of this deployment to
 // remove: whoever types -v meant some other one.
 func (a *app) refuseNothing(cmd *cobra.Command) error {
-	_, stack, err := a.open(cmd.Context())
+	d, err := a.deployed()
 	if err != nil {
 		return err
+	}
+	project := d.ProjectName
+	if len(d.Files) > 0 {
+		stack, err := topology.Load(cmd.Context(), d)
+		if err != nil {
+			return err
+		}
+		project = stack.Project.Name
 	}
 	e, err := a.reach(cmd.Context())
 	if err != nil {
@@ -60,7 +69,7 @@ func (a *app) refuseNothing(cmd *cobra.Command) error {
 		return err
 	}
 	for _, d := range deployments {
-		if d.Project == stack.Project.Name {
+		if d.Project == project {
 			return nil
 		}
 	}
@@ -73,7 +82,7 @@ func (a *app) refuseNothing(cmd *cobra.Command) error {
 		fix = "go to the directory of the one you mean, or name it with -p: " + strings.Join(names, ", ")
 	}
 	return problem.Problem{
-		ID: "nothing-to-remove", Where: "project " + stack.Project.Name,
+		ID: "nothing-to-remove", Where: "project " + project,
 		What: fmt.Sprintf("the engine at %s has no container and no volume of this deployment", e.Host()), Fix: fix,
 	}
 }

@@ -161,7 +161,10 @@ up would change.`,
 func (a *app) prepare() error {
 	dir, err := os.Getwd()
 	if err != nil {
-		return fmt.Errorf("finding the current directory: %w", err)
+		return problem.Problem{
+			ID: "no-directory", Where: "the current directory", What: fmt.Sprintf("it cannot be found: %v", err),
+			Fix: "go to the deployment's directory (cd)", Err: err,
+		}
 	}
 	a.request.WorkDir, a.request.Environ = dir, os.Environ()
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/topology"
 )
 
@@ -46,7 +47,7 @@ func (a *app) stockVerb(s stock) *cobra.Command {
 }
 
 func (a *app) runStock(cmd *cobra.Command, verb string, args []string) error {
-	d, err := deployment.Open(a.request)
+	d, err := a.deployed()
 	if err != nil && !asksForHelp(args) {
 		return err
 	}
@@ -80,6 +81,17 @@ func (a *app) runStock(cmd *cobra.Command, verb string, args []string) error {
 		return exit(ExitInterrupted) // as the stock tool: following a log ends that way
 	}
 	return err
+}
+
+// deployed is the deployment that the request means. Where its files are gone
+// and its project is named, that name is all of it: the stock tool finds what
+// the engine has under it.
+func (a *app) deployed() (deployment.Deployment, error) {
+	d, err := deployment.Open(a.request)
+	if problems := problem.In(err); a.request.ProjectName != "" && len(problems) == 1 && problems[0].ID == deployment.None {
+		return deployment.Deployment{ProjectName: a.request.ProjectName}, nil
+	}
+	return d, err
 }
 
 func asksForHelp(args []string) bool {

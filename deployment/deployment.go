@@ -26,6 +26,9 @@ import (
 // Base is the compose file that every topology begins with.
 const Base = "docker-compose.yml"
 
+// None is the ID of the problem that there is no deployment where one was looked for.
+const None = "no-deployment"
+
 // Request is what the command line asks for. The zero value means the
 // deployment in WorkDir.
 type Request struct {
@@ -262,7 +265,7 @@ func (d Deployment) topology(req Request, shell, flags map[string]string) ([]str
 		}
 	}
 	return nil, problem.Problem{
-		ID: "no-deployment", Where: d.Dir, What: "there is no deployment here: no docker-compose.yml and no COMPOSE_FILE in .env",
+		ID: None, Where: d.Dir, What: "there is no deployment here: no docker-compose.yml and no COMPOSE_FILE in .env",
 		Fix: "go to the deployment's directory, or make one here with inmanta-docker init",
 	}
 }
