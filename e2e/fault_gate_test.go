@@ -55,15 +55,9 @@ func newGate(t *testing.T) *gate {
 		t.Fatal(err)
 	}
 	g := &gate{host: "unix://" + socket}
-	behind := "/var/run/docker.sock"
-	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
-		behind = path
-	}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "docker"}) },
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", behind)
-		}},
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "docker"}) },
+		Transport:      engineTransport(),
 		ModifyResponse: func(r *http.Response) error { g.pass(r.Request, true); return nil },
 		FlushInterval:  -1,
 		// A command that was ended leaves its requests unanswered.
@@ -76,6 +70,17 @@ func newGate(t *testing.T) *gate {
 	go server.Serve(listener) //nolint:errcheck // it ends by being closed
 	t.Cleanup(func() { _ = server.Close() })
 	return g
+}
+
+// engineTransport leads to the engine, whatever host is asked for.
+func engineTransport() *http.Transport {
+	socket := "/var/run/docker.sock"
+	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
+		socket = path
+	}
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
 }
 
 // at sets what is to happen, and when. It happens once.

@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/inmanta/inmanta-docker/readiness"
+)
+
+// A disk that is too small for a database, and one that fills up later: up
+// names it, status tells, and when there is room again nothing is lost.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	s := newFragile(t)
+	disk := filepath.Join(s.dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mount := func(flags uintptr, size string) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", flags, "size="+size); err != nil {
+			t.Fatalf("making a small disk, which takes root: %v", err)
+		}
+	}
+	mount(0, "30m")
+	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	s.write("small.yml", `volumes:
+  inmanta-db-data:
+    driver_opts: {type: none, o: bind, device: "`+disk+`"}
+`)
+	s.set("COMPOSE_FILE", "docker-compose.yml:small.yml")
+
+	report := s.broken("db", "disk-full")
+	s.says(report.What, s.db(), "the disk is full")
+	s.says(report.Cause.Line, "No space left on device")
+	s.says(report.Cause.Fix, "free some space")
+	if code := s.statusCode(); code != 3 && code != 4 {
+		t.Errorf("status ends with %d", code)
+	}
+
+	mount(syscall.MS_REMOUNT, "80m")
+	s.triesAgain(s.db())
+	s.must("up")
+	s.project("precious")
+
+	// Somebody else's file takes the rest, and the database wants to write.
+	rest := filepath.Join(disk, "rest")
+	if err := os.WriteFile(rest, bytes.Repeat([]byte{1}, 80<<20), 0o600); err == nil {
+		t.Fatal("the disk does not fill")
+	}
+	// More than one file of the write-ahead log; psql says that it lost the connection.
+	s.sh("docker exec " + s.db() + ` psql -q -U inmanta -c "select length(pg_logical_emit_message(false, 'e2e', repeat('x', 20000000))::text)" || true`)
+	s.until("the database ends", func() bool { return s.restarts(s.db()) > 0 })
+	s.fails(3, []string{"unhealthy", s.db()}, "status")
+	report = s.broken("db", "disk-full")
+	if !slices.ContainsFunc(report.Blocked, func(w readiness.Waiting) bool { return w.Name == s.server() }) {
+		t.Errorf("the orchestrator does not wait for it: %+v", report)
+	}
+
+	if err := os.Remove(rest); err != nil {
+		t.Fatal(err)
+	}
+	s.triesAgain(s.db())
+	s.must("up")
+	s.keeps("precious")
+}
+
+// triesAgain waits until the run of a container is over that has met what was
+// wrong and not what was mended.
+func (s *stack) triesAgain(container string) {
+	s.t.Helper()
+	before := s.restarts(container)
+	s.until(container+" tries again", func() bool {
+		return s.docker("inspect", "-f", "{{.State.Status}}", container) == "restarting" || s.restarts(container) > before
+	})
+}
