@@ -43,7 +43,7 @@ func TestDiskFull(t *testing.T) {
 	}
 
 	mount(syscall.MS_REMOUNT, "80m")
-	s.triesAgain(s.db())
+	s.mends(s.db())
 	s.must("up")
 	s.project("precious")
 
@@ -64,17 +64,16 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(rest); err != nil {
 		t.Fatal(err)
 	}
-	s.triesAgain(s.db())
+	s.mends(s.db())
 	s.must("up")
 	s.keeps("precious")
 }
 
-// triesAgain waits until the run of a container is over that has met what was
-// wrong and not what was mended.
-func (s *stack) triesAgain(container string) {
+// mends waits until the engine has started a container again that has met what
+// was mended and not what was wrong.
+func (s *stack) mends(container string) {
 	s.t.Helper()
-	before := s.restarts(container)
-	s.until(container+" tries again", func() bool {
-		return s.docker("inspect", "-f", "{{.State.Status}}", container) == "restarting" || s.restarts(container) > before
+	s.until(container+" is well again by itself", func() bool {
+		return s.docker("inspect", "-f", "{{.State.Status}} {{.State.Health.Status}}", container) == "running healthy"
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +89,19 @@ func (s *stack) says(text string, words ...string) {
 	}
 }
 
+// kill9 ends a container's main process as the kernel would, not as docker
+// kill does, after which the engine leaves the container down.
+func (s *stack) kill9(container string) {
+	s.t.Helper()
+	pid, err := strconv.Atoi(s.docker("inspect", "-f", "{{.State.Pid}}", container))
+	if err == nil && pid > 1 {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil || pid <= 1 {
+		s.t.Fatalf("killing process %d of %s, which takes root on the engine's machine: %v", pid, container, err)
+	}
+}
+
 // statusCode is what status says in one number, which must be what it says in JSON.
 func (s *stack) statusCode() int {
 	s.t.Helper()
@@ -105,6 +119,17 @@ func (s *stack) statusCode() int {
 // patience is how long the scenarios wait for what comes back by itself, on a
 // machine that has other things to do.
 const patience = 3 * time.Minute
+
+// until asks again and again, as nothing announces it, and fails the scenario
+// when patience ends first.
+func (s *stack) until(what string, ok func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
 
 // restarts is how often the engine has started a container again.
 func (s *stack) restarts(container string) int {
