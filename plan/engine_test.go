@@ -137,6 +137,8 @@ type bench struct {
 	environment map[string]string
 	// marked says that containers are made with the marks of their files.
 	marked bool
+	// program is what services mount and run, if any does.
+	program plan.Program
 	// reads is how many files the last plan had to read in containers.
 	reads int64
 }
@@ -240,7 +242,7 @@ func (b *bench) load(text string) *types.Project {
 		b.Fatalf("%v\n%s", err, text)
 	}
 	if b.marked {
-		return plan.Mark(project)
+		return plan.Mark(project, b.program)
 	}
 	return project
 }
@@ -296,7 +298,8 @@ func (b *bench) plan(text string) plan.Plan {
 			}
 			return nil
 		},
-		Secret: func(name string) bool { return strings.Contains(name, "HUSH") },
+		Secret:  func(name string) bool { return strings.Contains(name, "HUSH") },
+		Program: b.program,
 	}, observed)
 	if err != nil {
 		b.Fatal(err)

@@ -88,14 +88,17 @@ func mark(project, target, text string) string {
 	return hex.EncodeToString(sum[:])[:5]
 }
 
-// Mark is the project with a label on each service that is given files, so that
-// Observe need not read them in the containers made of it, which takes the
-// engine longer than all the rest. Compose does not count such labels when it
-// looks for what changed: it takes marked and unmarked for the same.
-func Mark(project *types.Project) *types.Project {
+// Mark is the project with labels on its services: on each that is given files,
+// so that Observe need not read them in the containers made of it, which takes
+// the engine longer than all the rest; and on each that mounts the program.
+// Compose does not count such labels when it looks for what changed: it takes
+// marked and unmarked for the same.
+func Mark(project *types.Project, program Program) *types.Project {
 	marked := *project
 	marked.Services = maps.Clone(project.Services)
 	for name, s := range marked.Services {
+		s = program.mark(s)
+		marked.Services[name] = s
 		marks := map[string]string{}
 		for _, f := range injections(project, s) {
 			marks[f.Target] = f.mark

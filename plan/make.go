@@ -25,6 +25,8 @@ type Desired struct {
 	Provenance func(path string) []string
 	// Secret says that a variable's values must not be shown. Nil says so of none.
 	Secret func(name string) bool
+	// Program is what sidecars run; zero where no service mounts it.
+	Program Program
 	// RemoveOrphans removes containers of services that the files do not have;
 	// without it they are left, with a reason.
 	RemoveOrphans bool

@@ -268,7 +268,7 @@ func TestFilesAreReadWhenTheyMustBe(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			made := inspected("/demo-a-1", "a", "1")
 			made.Created, made.State.FinishedAt, made.RestartCount = "2026-01-02T03:04:05.6Z", "0001-01-01T00:00:00Z", 0
-			made.Config.Labels[label] = plan.Mark(project).Services["a"].CustomLabels[label]
+			made.Config.Labels[label] = plan.Mark(project, plan.Program{}).Services["a"].CustomLabels[label]
 			header := tar.Header{Typeflag: tar.TypeReg, Name: "plain", Linkname: "text", ModTime: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 			if c.change != nil {
 				c.change(&made, &header)
@@ -305,7 +305,7 @@ func (c *counting) CopyFromContainer(ctx context.Context, id string, o client.Co
 func TestMarkLeavesTheProjectAlone(t *testing.T) {
 	t.Parallel()
 	project := load(t, "services: {a: {image: a, configs: [c1]}, b: {image: b}}\nconfigs: {c1: {content: text}}", nil)
-	marked := plan.Mark(project)
+	marked := plan.Mark(project, plan.Program{})
 	if _, ok := project.Services["a"].CustomLabels[label]; ok {
 		t.Error("the project that was given has the mark, too")
 	}

@@ -198,6 +198,7 @@ func (m *maker) judge(s types.ServiceConfig, c ObservedContainer, hash string, s
 		r.Path = f.Path
 		v.ours = append(v.ours, r)
 	}
+	v.ours = append(v.ours, m.programReasons(s, c)...)
 	return v
 }
 
