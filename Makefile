@@ -46,7 +46,12 @@ bench: engine build ## Measure against stock docker compose
 	@go run ./bench
 
 .PHONY: build
-build: ## Both binaries, static, in bin/
+build: binaries ## Both binaries, static, in bin/; the sidecars' beside the compose files, too
+	@# Unless it is there already: what is new there makes containers anew.
+	@install -C -m 755 $(BIN)/inmanta-sidecar inmanta-sidecar
+
+.PHONY: binaries
+binaries:
 	@mkdir -p $(BIN)
 	GOOS=linux GOARCH=$(GOARCH) go build \
 		-ldflags '-s -w -X main.version=$(VERSION)' \
@@ -60,14 +65,14 @@ docs: ## Write the generated parts of the documentation again
 dist: ## One archive a platform, for machines without Go, in dist/
 	@rm -rf dist
 	@for arch in amd64 arm64; do \
-		$(MAKE) build GOARCH=$$arch BIN=dist/build/$$arch; \
+		$(MAKE) binaries GOARCH=$$arch BIN=dist/build/$$arch; \
 	done
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
 		go run ./cmd/dist -version '$(VERSION)' -binaries dist/build -to dist
 
 .PHONY: clean
 clean: ## Remove what was built; images, containers and their data stay
-	rm -rf bin dist
+	rm -rf bin dist inmanta-sidecar
 
 # No engine, no orchestrator: one is started, or installed first.
 .PHONY: engine

@@ -47,7 +47,7 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 			return err
 		}
 	}
-	marked := plan.Mark(s.stack.Project)
+	marked := plan.Mark(s.stack.Project, s.program())
 	for _, wave := range topology.Waves(s.stack.Project) {
 		changing := slices.DeleteFunc(slices.Clone(wave), func(service string) bool { return !s.changes(service) })
 		if len(changing) == 0 {

@@ -71,7 +71,7 @@ func (a *app) init(ctx context.Context, dir string) error {
 		u.Note(progress.Warning, "a database volume exists already, so no new password was made: set INMANTA_DATABASE_PASSWORD to the one it was made with, unless that is \"inmanta\"")
 	}
 	if sidecarBinary() == "" {
-		u.Note(progress.Warning, "inmanta-sidecar is not beside inmanta-docker, so it was not copied: overlays with sidecars need it at "+filepath.Join(dir, "inmanta-sidecar"))
+		u.Note(progress.Warning, "inmanta-sidecar is not beside inmanta-docker, so it was not copied: overlays with sidecars need it at "+filepath.Join(dir, deployment.SidecarFile))
 	}
 	if a.json {
 		u.Value(map[string]any{"directory": dir, "files": written})
@@ -90,7 +90,7 @@ func sidecarBinary() string {
 	if self, err = filepath.EvalSymlinks(self); err != nil {
 		return ""
 	}
-	path := filepath.Join(filepath.Dir(self), "inmanta-sidecar")
+	path := filepath.Join(filepath.Dir(self), deployment.SidecarFile)
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return ""
 	}

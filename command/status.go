@@ -75,6 +75,9 @@ func (a *app) status(ctx context.Context) error {
 	}
 	defer e.Close()
 	s := survey{deployment: d, stack: stack, engine: e}
+	if err := s.findSidecar(); err != nil {
+		return err
+	}
 	found, err := s.look(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -22,9 +23,11 @@ type survey struct {
 	deployment deployment.Deployment
 	stack      topology.Stack
 	engine     *engine.Engine
-	observed   plan.Observed
-	plan       plan.Plan
-	warnings   problem.List
+	// sidecar is the sidecars' binary; nil where no service mounts it.
+	sidecar  *deployment.Sidecar
+	observed plan.Observed
+	plan     plan.Plan
+	warnings problem.List
 }
 
 // survey looks at everything, and refuses all that is wrong at once. The caller
@@ -55,12 +58,14 @@ func (s *survey) examine(ctx context.Context, loadErr error, removeOrphans bool)
 		}
 		return append(problems, problem.In(s.engine.Ping(ctx))...), ctx.Err()
 	}
+	sidecarErr := s.findSidecar()
 	var problems problem.List
 	var observeErr error
 	var group sync.WaitGroup
-	group.Go(func() { problems, s.warnings = check(ctx, s.engine, s.deployment, s.stack) })
+	group.Go(func() { problems, s.warnings = s.check(ctx) })
 	group.Go(func() { s.observed, observeErr = plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project)) })
 	group.Wait()
+	problems = append(problem.In(sidecarErr), problems...)
 	if ctx.Err() != nil || len(problems) > 0 {
 		return problems, ctx.Err()
 	}
@@ -86,17 +91,37 @@ func (s *survey) explained(problems problem.List, loadErr error) bool {
 	return false
 }
 
+// findSidecar looks at the sidecars' binary, if a service mounts it.
+func (s *survey) findSidecar() error {
+	dir := s.stack.Project.WorkingDir
+	if !s.stack.Mounts(filepath.Join(dir, deployment.SidecarFile)) {
+		return nil
+	}
+	found, err := deployment.FindSidecar(dir, sidecarBinary())
+	s.sidecar = &found
+	return err
+}
+
+// program is the sidecars' binary as containers mount it.
+func (s survey) program() plan.Program {
+	if s.sidecar == nil || s.sidecar.Digest == "" {
+		return plan.Program{}
+	}
+	return plan.Program{Path: s.sidecar.Path, Digest: s.sidecar.Digest, Since: s.sidecar.Since}
+}
+
 // desired is what the files say, for a plan.
 func (s survey) desired(removeOrphans bool) plan.Desired {
 	return plan.Desired{
 		Project: s.stack.Project, Provenance: s.stack.Settings, Secret: settings.IsSecret,
-		RemoveOrphans: removeOrphans, Now: time.Now(),
+		Program: s.program(), RemoveOrphans: removeOrphans, Now: time.Now(),
 	}
 }
 
 // check is preflight on an engine that answers.
-func check(ctx context.Context, e *engine.Engine, d deployment.Deployment, stack topology.Stack) (problems, warnings problem.List) {
-	facts, unknown := preflight.Gather(ctx, e, stack, d)
-	problems, warnings = preflight.Check(d, stack, facts)
+func (s *survey) check(ctx context.Context) (problems, warnings problem.List) {
+	facts, unknown := preflight.Gather(ctx, s.engine, s.stack, s.deployment)
+	facts.Sidecar = s.sidecar
+	problems, warnings = preflight.Check(s.deployment, s.stack, facts)
 	return append(unknown, problems...), warnings
 }

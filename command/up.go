@@ -211,6 +211,15 @@ func (s survey) settle(u *ui.UI) error {
 	if err != nil {
 		return err
 	}
+	if s.sidecar != nil {
+		written, ok, err := s.sidecar.Place()
+		if err != nil {
+			return err
+		}
+		if ok {
+			u.Note(progress.Done, "wrote "+written.Path)
+		}
+	}
 	remembered, err := d.Remember()
 	if err != nil {
 		return err

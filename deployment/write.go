@@ -119,7 +119,7 @@ func Init(dir, sidecar string, topology []string, keepPassword bool) ([]Written,
 		return written, err
 	}
 	if sidecar != "" {
-		if err := put("inmanta-sidecar", 0o755, func() ([]byte, error) { return os.ReadFile(sidecar) }); err != nil {
+		if err := put(SidecarFile, 0o755, func() ([]byte, error) { return os.ReadFile(sidecar) }); err != nil {
 			return written, err
 		}
 	}

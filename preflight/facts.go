@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"net/netip"
 	"strconv"
+
+	"github.com/inmanta/inmanta-docker/deployment"
 )
 
 // Facts are what the checks need to know about the host, its files and the
@@ -41,6 +43,8 @@ type Facts struct {
 
 	// Licences are the licence files that the project mounts, by path on this host.
 	Licences map[string]LicenceFile
+	// Sidecar is the sidecars' binary; nil where no service mounts it.
+	Sidecar *deployment.Sidecar
 	// Absent are sources of bind mounts that must exist and do not.
 	Absent []string
 	// EnvModes are the permissions of the environment files, by path.

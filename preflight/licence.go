@@ -75,11 +75,15 @@ func (r *report) files() {
 		if slices.ContainsFunc(all, func(m mounted) bool { return m.Source == source }) {
 			continue // each file that belongs there is named below
 		}
+		if r.facts.Sidecar != nil && source == r.facts.Sidecar.Path {
+			continue // may yet be put there
+		}
 		r.refuse(problem.Problem{
 			ID: "mount-missing", Where: source, What: "the compose files mount this, and it is not there",
 			Fix: "inmanta-docker init writes what belongs to the deployment; anything else, put there yourself",
 		})
 	}
+	r.sidecar()
 	sound := map[string]mounted{}
 	for _, m := range all {
 		if file, looked := r.facts.Licences[m.Path()]; looked && r.licence(m, file) {

@@ -6,10 +6,11 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// Names in docker-compose.yml that code refers to.
+// Names in the compose files that code refers to.
 const (
 	Database       = "db"
 	Orchestrator   = "server"
+	SSH            = "ssh"
 	PasswordConfig = "database-password"
 )
 
@@ -41,4 +42,16 @@ func Waves(project *types.Project) [][]string {
 		waves[d] = append(waves[d], name)
 	}
 	return waves
+}
+
+// Mounts says that a service mounts the file or directory at path, on the host.
+func (s Stack) Mounts(path string) bool {
+	for _, service := range s.Project.Services {
+		for _, v := range service.Volumes {
+			if v.Type == types.VolumeTypeBind && v.Source == path {
+				return true
+			}
+		}
+	}
+	return false
 }
