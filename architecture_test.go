@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"deployment", "settings", "topology"},
+	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "topology"},
 	"readiness":    {"orchestrator"},
 	"ui":           {},
 
@@ -46,10 +46,15 @@ var mayImport = map[string][]string{
 	},
 
 	// What runs inside containers knows nothing of what puts them there.
-	"sidecar/probe": {},
+	"sidecar/authorizedkeys": {},
+	"sidecar/privilege":      {},
+	"sidecar/probe":          {},
+	"sidecar/process":        {},
+	"sidecar/sftp":           {},
+	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
-	"cmd/inmanta-sidecar": {"sidecar/probe"},
+	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/ssh"},
 	"cmd/host-engine":     {"host", "ui"},
 	"cmd/dist":            {"."},
 	"cmd/docs":            {"command", "settings"},

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
+	"github.com/inmanta/inmanta-docker/sidecar/ssh"
 )
 
 // version is stamped by the build.
@@ -20,6 +22,11 @@ const usage = `Runs inside the containers of an inmanta-docker deployment.
 Usage:
   inmanta-sidecar probe http URL         say whether a plain http URL answers 2xx
   inmanta-sidecar probe tcp HOST:PORT    say whether something listens there
+  inmanta-sidecar ssh                    serve ssh, as docker-compose.ssh.yml has it
+  inmanta-sidecar ssh health             say whether it does: logs in, and runs a command
+  inmanta-sidecar ssh host-keys          print the public host keys
+  inmanta-sidecar sftp-server            serve files on standard input and output
+  inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar version
   inmanta-sidecar help
 
@@ -42,6 +49,12 @@ func run(args []string, out io.Writer) error {
 	switch verb, rest := args[0], args[1:]; verb {
 	case "probe":
 		return runProbe(rest)
+	case "ssh":
+		return runSSH(rest, out)
+	case "sftp-server":
+		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
+	case "session":
+		return ssh.Session(rest)
 	case "version":
 		_, err := fmt.Fprintln(out, version)
 		return err
@@ -63,4 +76,21 @@ func runProbe(args []string) error {
 		}
 	}
 	return errors.New("probe takes `http URL` or `tcp HOST:PORT`")
+}
+
+func runSSH(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 0:
+		return ssh.Run(out)
+	case len(args) == 1 && args[0] == "health":
+		return ssh.Health()
+	case len(args) == 1 && args[0] == "host-keys":
+		lines, err := ssh.PublicHostKeys(ssh.HostKeyFolder)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, strings.Join(lines, "\n"))
+		return err
+	}
+	return errors.New("ssh takes nothing, `health` or `host-keys`")
 }

@@ -1,0 +1,190 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+)
+
+// healthSocket is where the health check asks, in the abstract namespace of
+// unix(7): no file, and gone with the server.
+const healthSocket = "@inmanta-sidecar-ssh-health"
+
+// healthPatience is how long a check may take.
+const healthPatience = 4 * time.Second
+
+// selfCheck is how the server logs in to itself: with a key that exists only
+// in its memory, from a port that it knows to be its own.
+type selfCheck struct {
+	signer ssh.Signer
+
+	mu    sync.Mutex
+	ports map[string]bool // the addresses of its own ends
+}
+
+func newSelfCheck() (*selfCheck, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the key of the health check: %w", err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("making the key of the health check: %w", err)
+	}
+	return &selfCheck{signer: signer, ports: map[string]bool{}}, nil
+}
+
+// made says whether the connection from that address is the server's own.
+func (c *selfCheck) made(remote string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ports[remote]
+}
+
+func (c *selfCheck) holds(key ssh.PublicKey) bool {
+	return bytes.Equal(key.Marshal(), c.signer.PublicKey().Marshal())
+}
+
+// Check logs in at the listener's address and runs a command that does nothing.
+func (s *Server) Check(ctx context.Context, listener net.Addr) error {
+	keys, _ := s.config.Keys.Read()
+	if len(keys) == 0 {
+		return errors.New(nobody + ": " + nobodyFix)
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	conn, forget, err := s.self.dial(ctx, listener)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer forget()
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	client, channels, requests, err := ssh.NewClientConn(conn, conn.RemoteAddr().String(), &ssh.ClientConfig{
+		Config:          ssh.Config{KeyExchanges: []string{ssh.KeyExchangeCurve25519}},
+		User:            s.config.Account.Name,
+		Auth:            []ssh.AuthMethod{ssh.PublicKeys(s.self.signer)},
+		HostKeyCallback: ssh.FixedHostKey(s.hostKeys[0].PublicKey()),
+		// The cheapest of them to verify.
+		HostKeyAlgorithms: []string{s.hostKeys[0].PublicKey().Type()},
+	})
+	if err != nil {
+		return fmt.Errorf("logging in: %w", err)
+	}
+	session, err := ssh.NewClient(client, channels, requests).NewSession()
+	if err != nil {
+		return fmt.Errorf("opening a session: %w", err)
+	}
+	if err := session.Run(":"); err != nil {
+		return fmt.Errorf("running a command: %w", err)
+	}
+	return nil
+}
+
+// dial connects to the server itself. Its own end is known to be its own before
+// the server can see the connection.
+func (c *selfCheck) dial(ctx context.Context, listener net.Addr) (net.Conn, func(), error) {
+	tcp, ok := listener.(*net.TCPAddr)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s is not a TCP address", listener)
+	}
+	host := net.IPv4(127, 0, 0, 1)
+	if !tcp.IP.IsUnspecified() {
+		host = tcp.IP
+	}
+	reserved, err := net.ListenTCP("tcp", &net.TCPAddr{IP: host})
+	if err != nil {
+		return nil, nil, err
+	}
+	own := reserved.Addr().(*net.TCPAddr)
+	_ = reserved.Close()
+	c.mu.Lock()
+	c.ports[own.String()] = true
+	c.mu.Unlock()
+	forget := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.ports, own.String())
+	}
+	dialer := net.Dialer{LocalAddr: own}
+	conn, err := dialer.DialContext(ctx, "tcp", (&net.TCPAddr{IP: host, Port: tcp.Port}).String())
+	if err != nil {
+		forget()
+		return nil, nil, err
+	}
+	return conn, forget, nil
+}
+
+// AnswerHealth answers the health checks of root's processes in this container
+// until ctx is done.
+func (s *Server) AnswerHealth(ctx context.Context, listener net.Addr) error {
+	socket, err := net.Listen("unix", healthSocket)
+	if err != nil {
+		return fmt.Errorf("listening for health checks: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
+	for {
+		conn, err := socket.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("answering health checks: %w", err)
+		}
+		go func() {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(healthPatience + time.Second))
+			if !asksAsRoot(conn.(*net.UnixConn)) {
+				return // a session could keep the server busy with them
+			}
+			answer := "ok"
+			if err := s.Check(ctx, listener); err != nil {
+				answer = err.Error()
+			}
+			_, _ = io.WriteString(conn, answer)
+		}()
+	}
+}
+
+// asksAsRoot says whether the process at the other end is root's, as the
+// engine's health checks are, or one like the server. No session is.
+func asksAsRoot(conn *net.UnixConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
+		return false
+	}
+	return peer.Uid == 0 || int(peer.Uid) == os.Getuid()
+}
+
+// Health asks the server of this container how it is.
+func Health() error {
+	conn, err := net.DialTimeout("unix", healthSocket, time.Second)
+	if err != nil {
+		return fmt.Errorf("the ssh server does not listen: %w", err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(healthPatience + time.Second))
+	answer, err := io.ReadAll(io.LimitReader(conn, 4<<10))
+	if err != nil {
+		return fmt.Errorf("the ssh server does not answer: %w", err)
+	}
+	if string(answer) != "ok" {
+		return errors.New(string(bytes.TrimSpace(answer)))
+	}
+	return nil
+}
