@@ -167,6 +167,15 @@ func (g *gate) reject(visitor *guest) (evicted bool) {
 	return visitor.gone
 }
 
+// shut closes the connections that are still logging in.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, visitor := range g.entering {
+		_ = visitor.conn.Close()
+	}
+}
+
 // mostSources bounds what is remembered of sources; beyond it, those with
 // nothing left to forgive are forgotten, and if that is not enough, all.
 const mostSources = 10_000

@@ -177,8 +177,8 @@ func (s *Server) unregister(c *connection) {
 	delete(s.connections, c)
 }
 
-// drain tells every session that the server is stopping, closes what has none,
-// and waits for the others until hurry is done.
+// drain tells every session that the server is stopping, closes what has none
+// or has not logged in, and waits for the others until hurry is done.
 func (s *Server) drain(hurry context.Context) {
 	s.mu.Lock()
 	s.stopping = true
@@ -188,6 +188,7 @@ func (s *Server) drain(hurry context.Context) {
 	}
 	s.mu.Unlock()
 	s.audit.write(Event{Event: EventStopping, Reason: fmt.Sprintf("told to stop; %d connections are open", len(open))})
+	s.gate.shut()
 	for _, c := range open {
 		go c.windDown()
 	}
