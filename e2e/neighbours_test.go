@@ -61,6 +61,7 @@ func TestNeighbours(t *testing.T) {
 	place := filepath.Join(third.dir, ".env") + ":"
 	refused(third,
 		"the project "+first.name+", made from "+first.dir, first.db(), first.server(), // both names
+		"cd "+first.dir+" && inmanta-docker -p "+first.name+" down",
 		fmt.Sprintf("port 127.0.0.1:%d is taken by the container %s of the project %s (%s)", second.port, second.server(), second.name, second.dir),
 		place, "3 problems")
 

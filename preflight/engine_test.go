@@ -271,13 +271,14 @@ func TestAddressOfAnotherHost(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
+	there := t.TempDir()
 	id := s.container("-db", container.Config{}, container.HostConfig{})
 	s.refused("container-name-taken", "that Compose did not make", s.project+"-db")
 	s.remove(id)
 	s.container("-db", container.Config{Labels: map[string]string{
-		api.ProjectLabel: "of-others", api.ServiceLabel: "db", api.WorkingDirLabel: "/srv/others",
+		api.ProjectLabel: "of-others", api.ServiceLabel: "db", api.WorkingDirLabel: there,
 	}}, container.HostConfig{})
-	s.refused("container-name-taken", "the project of-others, made from /srv/others,")
+	s.refused("container-name-taken", "the project of-others, made from "+there+",")
 }
 
 func TestAnotherDeploymentOfTheSameName(t *testing.T) {

@@ -173,7 +173,7 @@ func (g *gathering) containers(ctx context.Context) error {
 	var found []Container
 	for _, c := range answer.Items {
 		one := describe(c)
-		one.Elsewhere = one.Project == g.project.Name && elsewhere(one.Dir, g.project.WorkingDir)
+		one.Elsewhere = elsewhere(one.Dir, g.project.WorkingDir)
 		found = append(found, one)
 	}
 	g.learn(func(f *Facts) { f.Containers = found })

@@ -2,7 +2,9 @@ package preflight
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/compose/v5/pkg/api"
@@ -82,12 +84,12 @@ func (r *report) twins() {
 func (r *report) names() {
 	project := r.stack.Project
 	for _, c := range r.facts.Containers {
-		if c.Elsewhere {
+		if c.Project == project.Name && c.Elsewhere {
 			r.refuse(problem.Problem{
 				ID: "project-name-taken", Where: "project " + project.Name,
 				What: fmt.Sprintf("another deployment of the same name was made from %s", c.Dir),
-				Fix: fmt.Sprintf("name this one otherwise (COMPOSE_PROJECT_NAME and %s in %s), or remove the other first: cd %s && inmanta-docker down",
-					settings.NamePrefix, r.envFile(), c.Dir),
+				Fix: fmt.Sprintf("name this one otherwise (COMPOSE_PROJECT_NAME and %s in %s), or remove the other first: %s",
+					settings.NamePrefix, r.envFile(), r.ending(c)),
 			})
 		}
 	}
@@ -102,20 +104,72 @@ func (r *report) names() {
 }
 
 func (r *report) nameTaken(service string, c Container) {
+	if c.Project == r.stack.Project.Name && c.Elsewhere {
+		return // said already: the project's name is taken, too
+	}
 	where, setting := r.place("services."+service+".container_name", r.prefix())
-	owner, fix := "a container that Compose did not make", "remove it if nobody needs it any more: docker rm "+c.Name
-	if c.Project != "" {
-		owner = "a container of the project " + c.Project
-	}
-	if c.Dir != "" {
-		owner += fmt.Sprintf(", made from %s,", c.Dir)
-	}
+	owner, fix := r.owner(c)
 	if setting != "" {
 		fix = fmt.Sprintf("set %s in %s to another prefix, or %s", setting, r.envFile(), fix)
 	}
 	r.refuse(problem.Problem{
 		ID: "container-name-taken", Where: where, What: fmt.Sprintf("%s already has the name %s", owner, c.Name), Fix: fix,
 	})
+}
+
+// owner is whose container it is, and how to make its name free. Only a
+// container of no deployment is to be removed by itself: another is ended
+// together with what it belongs to.
+func (r *report) owner(c Container) (owner, fix string) {
+	if c.Project == "" {
+		remove := "docker rm "
+		if c.Running || c.Restarting {
+			remove += "-f "
+		}
+		return "a container that Compose did not make", "remove it if nobody needs it any more: " + remove + c.Name
+	}
+	owner = fmt.Sprintf("the container of the service %s", c.Service)
+	if c.OneOff {
+		owner = fmt.Sprintf("a container that `docker compose run` made of the service %s", c.Service)
+	}
+	owner += " of the project " + c.Project
+	if c.Project == r.stack.Project.Name {
+		owner += ", this one,"
+	} else if c.Dir != "" {
+		owner += fmt.Sprintf(", made from %s,", c.Dir)
+	}
+	return owner, "end that deployment, whose data stays: " + r.ending(c)
+}
+
+// ending is the command that ends the deployment of a container, wherever the
+// reader is. One whose directory is gone is found by its name alone, for which
+// there must be no other deployment in sight.
+func (r *report) ending(c Container) string {
+	ours := c.Project == r.stack.Project.Name && !c.Elsewhere
+	dir := "/"
+	switch {
+	case ours:
+		dir = r.stack.Project.WorkingDir
+	case c.Elsewhere:
+		dir = c.Dir
+	}
+	down := fmt.Sprintf("cd %s && inmanta-docker -p %s down", shellWord(dir), c.Project)
+	if ours || c.OneOff {
+		// Its service may be gone from the files, and runs are of no service.
+		down += " --remove-orphans"
+	}
+	return down
+}
+
+// plain is a word that means itself to every shell.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_/.,:=+@%-]+$`)
+
+// shellWord is a word as a shell takes it.
+func shellWord(word string) string {
+	if plain.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 func (r *report) prefix() string {

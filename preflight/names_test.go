@@ -64,23 +64,43 @@ func TestNames(t *testing.T) {
 				{Name: "x-db", Project: "lab", Service: "db", Dir: "/srv/lab", Elsewhere: true},
 				{Name: "x-orchestrator", Project: "lab", Service: "server", Dir: "/srv/lab", Elsewhere: true},
 			},
-			problems: []want{{"project-name-taken", "project lab", "was made from /srv/lab", "cd /srv/lab && inmanta-docker down"}},
+			problems: []want{{"project-name-taken", "project lab", "was made from /srv/lab", "cd /srv/lab && inmanta-docker -p lab down"}},
+		},
+		"another deployment of the same name, with the container's name too": {
+			containers: []Container{{Name: "inmanta-db", Project: "lab", Service: "db", Dir: "/srv/lab", Elsewhere: true, OneOff: true}},
+			problems:   []want{{"project-name-taken", "project lab", "was made from /srv/lab", "down --remove-orphans"}},
 		},
 		"a container of another project": {
 			env:        "INMANTA_NAME=prod\n",
-			containers: []Container{{Name: "prod-db", Project: "prod", Service: "db", Dir: "/srv/prod"}},
+			containers: []Container{{Name: "prod-db", Project: "prod", Service: "db", Dir: "/srv/prod", Elsewhere: true, Running: true}},
 			problems: []want{{
-				"container-name-taken", ".env:1", "a container of the project prod, made from /srv/prod, already has the name prod-db",
-				"to another prefix, or remove it if nobody needs it any more: docker rm prod-db",
+				"container-name-taken", ".env:1", "the container of the service db of the project prod, made from /srv/prod, already has the name prod-db",
+				"to another prefix, or end that deployment, whose data stays: cd /srv/prod && inmanta-docker -p prod down",
 			}},
+		},
+		"one in a directory that a shell would take for several": {
+			containers: []Container{{Name: "inmanta-db", Project: "prod", Service: "db", Dir: "/srv/the 'old' one", Elsewhere: true}},
+			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "project prod", `cd '/srv/the '\''old'\'' one' && inmanta-docker -p prod down`}},
+		},
+		"one of another project, whose directory is gone": {
+			containers: []Container{{Name: "inmanta-db", Project: "prod", Service: "db", Dir: "/srv/gone"}},
+			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "made from /srv/gone,", "cd / && inmanta-docker -p prod down"}},
+		},
+		"a container of another service of this project": {
+			containers: []Container{{Name: "inmanta-db", Project: "lab", Service: "old-db"}},
+			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "the service old-db of the project lab, this one,", "inmanta-docker -p lab down --remove-orphans"}},
 		},
 		"a container made by hand": {
 			containers: []Container{{Name: "inmanta-orchestrator"}},
-			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "that Compose did not make already has the name inmanta-orchestrator", "set INMANTA_NAME"}},
+			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "that Compose did not make already has the name inmanta-orchestrator", "docker rm inmanta-orchestrator"}},
+		},
+		"a container made by hand that runs": {
+			containers: []Container{{Name: "inmanta-orchestrator", Running: true}},
+			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "", "docker rm -f inmanta-orchestrator"}},
 		},
 		"left by compose run": {
 			containers: []Container{{Name: "inmanta-db", Project: "lab", Service: "db", OneOff: true}},
-			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "the project lab", "docker rm inmanta-db"}},
+			problems:   []want{{"container-name-taken", "INMANTA_NAME (default)", "that `docker compose run` made of the service db of the project lab, this one,", "inmanta-docker -p lab down --remove-orphans"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -136,7 +136,7 @@ var rules = sync.OnceValue(func() []rule {
 		{"address-missing", refuse, regexp.MustCompile(`listen \S+ (\S+):\d+: bind: cannot assign requested address`),
 			"$1 is no address of this host", "set the address in .env (INMANTA_ORCHESTRATOR_IP, or the sidecar's own) to one of this host's", true},
 		{"name-taken", refuse, regexp.MustCompile(`Conflict\. The container name "/?([^"]+)" is already in use`),
-			"a container called $1 exists, and is not of this deployment", "remove or rename it, or set INMANTA_NAME in .env to another prefix", true},
+			"a container called $1 exists, and is not of this deployment", "set INMANTA_NAME in .env to another prefix, or free the name: inmanta-docker preflight says whose it is, and how", true},
 		{"file-missing", refuse, regexp.MustCompile(`bind source path does not exist: (\S+)`),
 			"$1 is not there, and a container needs it", "make it, or leave the overlay out that mounts it", true},
 		{"image-missing", refuse, regexp.MustCompile(`(?i)(?:no such image:|pull access denied for|manifest for) ([^\s,]+)|manifest unknown`),
