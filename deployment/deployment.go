@@ -383,7 +383,7 @@ func merge(flags, shell map[string]string, files []EnvFile) (map[string]Variable
 			return v, ok
 		})
 		if err != nil {
-			return nil, malformed(f.Path, err)
+			return nil, malformed(f.Path, f.text, err)
 		}
 		maps.Copy(values, parsed)
 		for _, name := range f.Names() {

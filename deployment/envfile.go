@@ -14,6 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/dotenv"
 
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/settings"
 )
 
 // EnvFile is one environment file: its text, and where in it each variable is
@@ -60,21 +61,27 @@ var lineOfError = regexp.MustCompile(`(?s)^(?:failed to read .*: )?line (\d+): (
 func parseEnvFile(path, text string) (EnvFile, error) {
 	// Another variable's value may be missing here; only the form counts.
 	if _, err := dotenv.ParseWithLookup(strings.NewReader(text+"\n"), func(string) (string, bool) { return "", true }); err != nil {
-		return EnvFile{}, malformed(path, err)
+		return EnvFile{}, malformed(path, text, err)
 	}
 	return EnvFile{Path: path, text: text, assignments: scan(text)}, nil
 }
 
-func malformed(path string, err error) problem.Problem {
+func malformed(path, text string, err error) problem.Problem {
 	where, what := path, err.Error()
+	fix := "write one NAME=value a line; put values with spaces, quotes or '#' in single quotes"
 	if m := lineOfError.FindStringSubmatch(what); m != nil {
 		where, what = path+":"+m[1], m[2]
+		number, _ := strconv.Atoi(m[1])
+		if lines := strings.Split(text, "\n"); number > 0 && number <= len(lines) && publicKeyLine.MatchString(lines[number-1]) {
+			what = "this public key is not part of any setting: a value without quotes ends with its line"
+			fix = fmt.Sprintf("put all keys between one pair of single quotes, one a line: %s='ssh-… alice⏎ssh-… bob'", settings.AuthorizedKeys)
+		}
 	}
-	return problem.Problem{
-		ID: "env-file-malformed", Where: where, What: "the environment file cannot be understood: " + what,
-		Fix: "write one NAME=value a line; put values with spaces, quotes or '#' in single quotes", Err: err,
-	}
+	return problem.Problem{ID: "env-file-malformed", Where: where, What: "the environment file cannot be understood: " + what, Fix: fix, Err: err}
 }
+
+// publicKeyLine begins one of several keys that were written without quotes.
+var publicKeyLine = regexp.MustCompile(`^\s*(?:ssh-|ecdsa-|sk-)\S+\s+AAAA`)
 
 // blank is white space that does not end a statement.
 const blank = " \t\v\f\r\u0085\u00a0"
@@ -160,6 +167,27 @@ func (f EnvFile) Line(name string) int {
 		return a.line
 	}
 	return 0
+}
+
+// Lines are where name gets a value, in the file's order: the last one counts.
+func (f EnvFile) Lines(name string) []int {
+	var lines []int
+	for _, a := range f.assignments {
+		if a.name == name {
+			lines = append(lines, a.line)
+		}
+	}
+	return lines
+}
+
+// ValueLine is where the n-th line of name's value stands, from 1; 0 if the file
+// does not set it. Lines that are written as \n stand where the value begins.
+func (f EnvFile) ValueLine(name string, n int) int {
+	a, ok := f.find(name)
+	if !ok {
+		return 0
+	}
+	return a.line + min(n-1, strings.Count(f.text[a.start:a.end], "\n"))
 }
 
 // Names are the variables that the file sets, each once, in order of first appearance.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,4 +138,54 @@ func plainText(s string) bool {
 		}
 	}
 	return true
+}
+
+// Ways to write public keys, of which the README and the seed know several.
+func TestEnvFileWithPublicKeys(t *testing.T) {
+	const one, two = "ssh-rsa AAAA+/= me@host", "ssh-ed25519 AAAA you"
+	for text, want := range map[string]struct {
+		value string
+		// lines are where the value's lines stand.
+		lines []int
+		// stray is where a key stands that is in no value; 0 for none.
+		stray int
+	}{
+		"K=" + one:                                   {one, []int{1}, 0},
+		"# me\nK=" + one + "\n":                      {one, []int{2}, 0},
+		"K=" + one + " # laptop\n":                   {one, []int{1}, 0},
+		"K='" + one + " # laptop'\n":                 {one + " # laptop", []int{1}, 0},
+		"A=1\nK='" + one + "\n" + two + "'\n":        {one + "\n" + two, []int{2, 3}, 0},
+		"A=1\nK=\"" + one + "\n" + two + "\"\nB=1\n": {one + "\n" + two, []int{2, 3}, 0},
+		"A=1\nK=\"" + one + `\n` + two + "\"\n":      {one + "\n" + two, []int{2, 2}, 0},
+		"K='\n" + one + "\n\n" + two + "\n'\n":       {"\n" + one + "\n\n" + two + "\n", []int{1, 2, 3, 4}, 0},
+		"K=" + one + "\nK=" + two + "\n":             {two, []int{2}, 0},
+		`K=from="10.0.0.0/8" ` + one + "\n":          {`from="10.0.0.0/8" ` + one, []int{1}, 0},
+		"K=" + one + "\n" + two + "\n":               {stray: 2},
+		"K=" + one + "\n" + one + "\n":               {stray: 2},
+		"K=\n" + two + "\n":                          {stray: 2},
+		"# " + one + "\nK='" + one + "'\n " + two:    {stray: 3},
+		"K='" + one + "\n" + two + "'\n" + one:       {stray: 3},
+	} {
+		file, err := parseEnvFile(".env", text)
+		if want.stray > 0 {
+			p := problem.In(err)
+			if len(p) != 1 || !strings.Contains(p[0].What, "this public key is not part") || p[0].Where != ".env:"+strconv.Itoa(want.stray) || !strings.Contains(p[0].Fix, "single quotes") {
+				t.Errorf("%q: %#v, want a stray key in line %d", text, p, want.stray)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		variables, err := merge(nil, nil, []EnvFile{file})
+		if err != nil || variables["K"].Value != want.value {
+			t.Errorf("%q is %q (%v), want %q", text, variables["K"].Value, err, want.value)
+		}
+		for i, line := range want.lines {
+			if got := file.ValueLine("K", i+1); got != line {
+				t.Errorf("%q: line %d of the value stands in line %d, want %d", text, i+1, got, line)
+			}
+		}
+	}
 }

@@ -43,6 +43,9 @@ type Facts struct {
 
 	// Licences are the licence files that the project mounts, by path on this host.
 	Licences map[string]LicenceFile
+	// KeyFiles are the files of authorized keys on this host that the ssh sidecar
+	// is given; nil where nobody could look.
+	KeyFiles []KeyFile
 	// Sidecar is the sidecars' binary; nil where no service mounts it.
 	Sidecar *deployment.Sidecar
 	// Absent are sources of bind mounts that must exist and do not.

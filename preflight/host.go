@@ -133,6 +133,9 @@ func (g *gathering) files() {
 			g.facts.Licences[m.Path()] = file
 		}
 	}
+	if keys, ok := keysOf(g.project); ok {
+		g.facts.KeyFiles = keyFiles(keys.mounted)
+	}
 	for _, source := range required(g.project) {
 		if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
 			g.facts.Absent = append(g.facts.Absent, source)

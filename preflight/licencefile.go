@@ -111,7 +111,7 @@ func shut(root *os.Root, dir string) bool {
 	}
 }
 
-// permits judges the permission bits for the orchestrator's user.
+// permits judges a permission bit for the orchestrator's user.
 func permits(info fs.FileInfo, want fs.FileMode) bool {
 	mode := info.Mode().Perm()
 	owner, ok := info.Sys().(*syscall.Stat_t)

@@ -48,6 +48,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 	r.envModes()
 	if s.Project != nil {
 		r.files()
+		r.keys()
 	}
 	if f.Answered {
 		r.engine()
