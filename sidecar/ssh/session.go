@@ -103,7 +103,7 @@ func (s *session) answer(requests <-chan *ssh.Request) {
 		switch request.Type {
 		case "shell", "exec", "subsystem":
 			s.start(request, &running)
-			continue // start replies: before the program can say anything
+			continue // which answers
 		case "pty-req":
 			ok = s.allocate(request.Payload)
 		case "env":
@@ -188,35 +188,35 @@ func (s *session) askAgent() bool {
 	return true
 }
 
-// start runs what was asked for. One session runs one program.
-func (s *session) start(request *ssh.Request, running *sync.WaitGroup) bool {
-	refuse := func() bool {
-		if request.WantReply {
-			_ = request.Reply(false, nil)
-		}
-		return false
-	}
-	if s.started() != nil {
-		return refuse()
-	}
-	wanted, ok := s.connection.wanted(request)
-	if !ok {
-		return refuse()
-	}
-	program, err := s.run(wanted)
+// start runs what was asked for, and answers. One session runs one program.
+func (s *session) start(request *ssh.Request, running *sync.WaitGroup) {
+	program, wanted, err := s.prepare(request)
 	if err != nil {
 		s.log(Event{Event: EventProblem, Problem: "a session's program does not start: " + err.Error()})
-		return refuse()
+	}
+	// Answered before the program's first words are carried.
+	if request.WantReply {
+		_ = request.Reply(program != nil, nil)
+	}
+	if program == nil {
+		return
 	}
 	s.mu.Lock()
 	s.program, s.kind = program, wanted.kind
 	s.mu.Unlock()
 	s.log(Event{Event: EventSessionStart, Kind: wanted.kind, Command: wanted.asked, Forced: wanted.forced, PTY: s.terminal != nil})
-	if request.WantReply {
-		_ = request.Reply(true, nil)
-	}
 	running.Go(func() { s.connection.guard(func() { s.converse(program) }) })
-	return true
+}
+
+// prepare starts the program that a request asks for; there is none where the
+// request is not to be granted.
+func (s *session) prepare(request *ssh.Request) (*program, wanted, error) {
+	wanted, ok := s.connection.wanted(request)
+	if !ok || s.started() != nil {
+		return nil, wanted, nil
+	}
+	program, err := s.run(wanted)
+	return program, wanted, err
 }
 
 // wanted is what a request asks to run, and what runs for it.
