@@ -57,7 +57,7 @@ func (b *block) holds(line string) bool {
 	}
 	header, _, isHeader := strings.Cut(line, ": ")
 	ends := strings.HasPrefix(line, "-----END") || strings.HasPrefix(line, "---- END") || header == "Private-MAC"
-	inside := ends || isHeader && !strings.ContainsAny(header, " ,\"\t") || strings.IndexFunc(line, func(r rune) bool { return !isBase64(r) }) < 0
+	inside := ends || isHeader && !strings.ContainsAny(header, " ,\"\t") || strings.Trim(line, base64Letters) == ""
 	b.open = inside && !ends
 	return inside
 }
@@ -160,6 +160,9 @@ func foreignType(word string) *Fault {
 		if !strings.HasPrefix(strings.ToLower(word), kind) {
 			continue
 		}
+		if fault := foreignCharacter(word); fault != nil {
+			return fault
+		}
 		fix := makeNew
 		if meant := nearest(word, keyTypes); meant != "" {
 			fix = "write " + meant + ", if that is what the .pub file says"
@@ -194,11 +197,10 @@ func noKeyType(word string) *Fault {
 func unknown(word, rest string) *Fault {
 	name := strings.ToLower(word)
 	next, _ := cutBlank(strings.TrimLeft(rest, " \t"))
-	at := strings.IndexFunc(word, func(r rune) bool { return r > unicode.MaxASCII })
+	if fault := foreignCharacter(word); fault != nil {
+		return fault
+	}
 	switch {
-	case at >= 0:
-		return wrong("type it again with the keyboard's own characters, or "+copyAgain,
-			"there is the character %s where only options or a key's type may stand", named([]rune(word[at:])[0]))
 	case isKeyMaterial(word):
 		return wrong("join it with the line above, if that is cut off: a key is one line without a break",
 			"the line begins in the middle of a key")
@@ -212,21 +214,50 @@ func unknown(word, rest string) *Fault {
 	return wrong(fix, "there is no option %s", shown(word))
 }
 
-// isKeyMaterial is whether a word may be part of a key, and is not to be shown.
-func isKeyMaterial(word string) bool {
-	return len(word) >= 24 && strings.IndexFunc(word, func(r rune) bool { return !isBase64(r) }) < 0
+// foreignCharacter is the fault of a word with what no keyword has in it, like
+// the blanks that word processors write; nil where all of it is ASCII.
+func foreignCharacter(word string) *Fault {
+	for _, r := range word {
+		if r > unicode.MaxASCII {
+			return wrong("type it again with the keyboard's own characters, or "+copyAgain,
+				"there is the character %s where only options or a key's type may stand", named(r))
+		}
+	}
+	return nil
 }
 
-// shown is a piece of a line in quotes, escaped and short.
+// isKeyMaterial is whether a word may be part of a key, and is not to be shown.
+func isKeyMaterial(word string) bool {
+	return len(word) >= leastKey && strings.Trim(word, base64Letters) == ""
+}
+
+// leastKey is how many letters of base64 in a row are taken for part of a key.
+const leastKey = 24
+
+// shown is a piece of a line in quotes, escaped, short, and without what may be
+// part of a key.
 func shown(text string) string {
 	const most = 40
-	if isKeyMaterial(text) {
-		return "the middle of a key"
+	var kept strings.Builder
+	for text != "" {
+		after := strings.TrimLeft(text, base64Letters)
+		if run := text[:len(text)-len(after)]; len(run) < leastKey {
+			kept.WriteString(run)
+		} else {
+			kept.WriteString("…")
+		}
+		end := strings.IndexAny(after, base64Letters)
+		if end < 0 {
+			end = len(after)
+		}
+		kept.WriteString(after[:end])
+		text = after[end:]
 	}
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
+	short := kept.String()
+	if runes := []rune(short); len(runes) > most {
+		short = string(runes[:most]) + "…"
 	}
-	return fmt.Sprintf("%q", text)
+	return fmt.Sprintf("%q", short)
 }
 
 // named is a character for a person, the invisible ones included.
@@ -246,7 +277,7 @@ func nearest(word string, names []string) string {
 	}
 	best, found := most+1, ""
 	for _, name := range slices.Sorted(slices.Values(names)) {
-		if d := distance(strings.ToLower(word), name); d < best && d < len(name)/2 {
+		if d := distance(strings.ToLower(word), name); d < best && d <= len(name)/2 {
 			best, found = d, name
 		}
 	}

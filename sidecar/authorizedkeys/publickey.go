@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -87,23 +88,22 @@ func certificate() *Fault {
 
 // notBase64 says why the text of a key is none.
 func notBase64(encoded string) *Fault {
-	at := strings.IndexFunc(encoded, func(r rune) bool { return !isBase64(r) })
-	if at < 0 {
+	foreign := strings.TrimLeft(encoded, base64Letters)
+	if foreign == "" {
 		return wrong(copyAgain, "the key is cut off: its base64 does not come out even")
 	}
-	switch found := []rune(encoded[at:])[0]; {
-	case strings.HasPrefix(encoded[at:], `\n`):
+	switch found, _ := utf8.DecodeRuneInString(foreign); {
+	case strings.HasPrefix(foreign, `\n`):
 		return literalBreak()
 	case found == ',' || found == ';':
 		return severalKeys()
 	default:
-		return wrong(copyAgain, "the key has the character %s at place %d, which no key has", named(found), at+1)
+		return wrong(copyAgain, "the key has the character %s at place %d, which no key has", named(found), len(encoded)-len(foreign)+1)
 	}
 }
 
-func isBase64(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+/=", r)
-}
+// base64Letters are all that a key is written with.
+const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
 // weak says why a key is not strong enough to be let in; "" where it is.
 func weak(key ssh.PublicKey) string {
