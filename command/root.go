@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
@@ -45,6 +47,7 @@ type Streams struct{ In, Out, Err *os.File }
 type app struct {
 	streams Streams
 	request deployment.Request
+	global  global
 	// json asks for JSON instead of text.
 	json    bool
 	version string
@@ -63,7 +66,7 @@ func Run(ctx context.Context, streams Streams, args []string, version string) in
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	return a.code(ctx, root.ExecuteContext(ctx))
+	return a.code(ctx, a.explained(root, root.ExecuteContext(ctx)))
 }
 
 // code shows what err says and turns it into an exit code.
@@ -113,21 +116,21 @@ func (a *app) root() *cobra.Command {
 
 It takes the same -f files and verbs as docker compose, and adds what an operator
 of this stack needs: whether the orchestrator really serves, why not, and what an
-up would change.`,
+up would change. As there, -f - is a compose file from standard input.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// Flags before the verb are ours; after a verb of the stock tool, its own.
 		TraverseChildren:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.prepare(cmd) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case len(args) > 0:
+				return a.unknownVerb(cmd, args[0])
+			case a.global.version:
+				return a.showVersion()
+			default:
 				return cmd.Help()
 			}
-			fix := "inmanta-docker --help lists the verbs"
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				fix = "did you mean " + strings.Join(near, " or ") + "? " + fix
-			}
-			return problem.Problem{ID: "unknown-verb", Where: args[0], What: "there is no such verb", Fix: fix}
 		},
 		SuggestionsMinimumDistance: 2,
 	}
@@ -138,6 +141,8 @@ up would change.`,
 	flags.StringArrayVar(&a.request.EnvFiles, "env-file", nil, "Read settings from this `file` instead of .env")
 	flags.StringVarP(&a.request.ProjectName, "project-name", "p", "", "Project `name` (default: the directory's name)")
 	flags.StringVar(&a.request.ProjectDirectory, "project-directory", "", "The deployment's `directory` (default: that of the first compose file)")
+	a.globalFlags(root.Flags())
+	root.SetFlagErrorFunc(a.flagError)
 
 	root.AddGroup(&cobra.Group{ID: "own", Title: "Commands:"}, &cobra.Group{ID: "stock", Title: "Commands as in docker compose:"})
 	for _, verb := range []*cobra.Command{
@@ -158,7 +163,7 @@ up would change.`,
 }
 
 // prepare completes the request with where and in which shell we run.
-func (a *app) prepare() error {
+func (a *app) prepare(verb *cobra.Command) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		return problem.Problem{
@@ -167,13 +172,20 @@ func (a *app) prepare() error {
 		}
 	}
 	a.request.WorkDir, a.request.Environ = dir, os.Environ()
-	return nil
+	a.request.Stdin = sync.OnceValues(func() ([]byte, error) { return io.ReadAll(a.streams.In) })
+	return a.settleGlobal(verb)
 }
 
-func (a *app) ui() *ui.UI { return ui.Open(a.streams.Out, a.streams.Err, os.Getenv, a.json) }
+func (a *app) ui() *ui.UI {
+	return ui.Open(a.streams.Out, a.streams.Err, os.Getenv, ui.Asked{JSON: a.json, ANSI: a.global.ansi, Progress: a.global.progress})
+}
 
 func (a *app) engine() (*engine.Engine, error) {
-	return engine.Open(engine.Streams{In: a.streams.In, Out: a.streams.Out, Err: a.streams.Err})
+	e, err := engine.Open(engine.Streams{In: a.streams.In, Out: a.streams.Out, Err: a.streams.Err})
+	if err == nil {
+		e.Parallel = a.global.parallel
+	}
+	return e, err
 }
 
 // reach is the engine, which answers. The caller closes it.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"os"
+	"slices"
 
 	"github.com/docker/compose/v5/cmd/compose"
 	"github.com/docker/compose/v5/cmd/prompt"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/engine"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/topology"
 )
@@ -69,10 +71,8 @@ func (a *app) runStock(cmd *cobra.Command, verb string, args []string) error {
 		return err
 	}
 	defer e.Close()
-	root := compose.RootCommand(e.CLI(), &compose.BackendOptions{Options: []sdk.Option{sdk.WithPrompt(prompt.NewPrompt(e.CLI().In(), e.CLI().Out()).Confirm)}})
-	docker := &cobra.Command{Use: "docker", SilenceErrors: true, SilenceUsage: true, TraverseChildren: true}
-	docker.AddCommand(root)
-	docker.SetArgs(append(stockArgs(d, root.Name()), append([]string{verb}, args...)...))
+	docker, root := stockRoot(e)
+	docker.SetArgs(slices.Concat([]string{root.Name()}, stockArgs(d), a.global.stockArgs(), []string{verb}, args))
 	docker.SetIn(a.streams.In)
 	docker.SetOut(a.streams.Out)
 	docker.SetErr(a.streams.Err)
@@ -81,6 +81,14 @@ func (a *app) runStock(cmd *cobra.Command, verb string, args []string) error {
 		return exit(ExitInterrupted) // as the stock tool: following a log ends that way
 	}
 	return err
+}
+
+// stockRoot is the stock tool's command, and docker's above it.
+func stockRoot(e *engine.Engine) (docker, root *cobra.Command) {
+	root = compose.RootCommand(e.CLI(), &compose.BackendOptions{Options: []sdk.Option{sdk.WithPrompt(prompt.NewPrompt(e.CLI().In(), e.CLI().Out()).Confirm)}})
+	docker = &cobra.Command{Use: "docker", SilenceErrors: true, SilenceUsage: true, TraverseChildren: true}
+	docker.AddCommand(root)
+	return docker, root
 }
 
 // deployed is the deployment that the request means. Where its files are gone
@@ -107,8 +115,8 @@ func asksForHelp(args []string) bool {
 }
 
 // stockArgs are the stock tool's own flags for the deployment.
-func stockArgs(d deployment.Deployment, name string) []string {
-	args := []string{name}
+func stockArgs(d deployment.Deployment) []string {
+	var args []string
 	for _, f := range d.Files {
 		args = append(args, "-f", f.Path)
 	}
@@ -122,6 +130,12 @@ func stockArgs(d deployment.Deployment, name string) []string {
 		for _, f := range d.EnvFiles {
 			args = append(args, "--env-file", f.Path)
 		}
+	}
+	for _, profile := range d.Composing.Profiles {
+		args = append(args, "--profile", profile)
+	}
+	if d.Composing.Compatibility {
+		args = append(args, "--compatibility")
 	}
 	return args
 }

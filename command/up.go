@@ -38,8 +38,11 @@ remembered in .env.
 
 Exit codes: 0 it serves; 1 it was refused or does not serve; 130 interrupted.
 With --dry-run: 0 nothing to do; 2 there are changes.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context(), o) },
+		Args: wholeTopology,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.dryRun = o.dryRun || a.global.dryRun
+			return a.up(cmd.Context(), o)
+		},
 	}
 	flags := verb.Flags()
 	flags.BoolVar(&o.dryRun, "dry-run", false, "Print what would be done and why, and do nothing")
@@ -219,6 +222,9 @@ func (s survey) settle(u *ui.UI) error {
 		if ok {
 			u.Note(progress.Done, "wrote "+written.Path)
 		}
+	}
+	if d.FromStdin() {
+		u.Note(progress.Warning, "A compose file from standard input is not remembered: later commands need it again (-f -).")
 	}
 	remembered, err := d.Remember()
 	if err != nil {

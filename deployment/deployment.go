@@ -32,7 +32,7 @@ const None = "no-deployment"
 // Request is what the command line asks for. The zero value means the
 // deployment in WorkDir.
 type Request struct {
-	// Files are -f: paths of compose files, in order.
+	// Files are -f: paths of compose files, in order; Stdin for standard input.
 	Files []string
 	// With are --with: names of overlays to add to Base.
 	With []string
@@ -44,17 +44,30 @@ type Request struct {
 	ProjectName string
 	// ProjectDirectory is --project-directory.
 	ProjectDirectory string
+	// Composing are the flags that say how to compose the files.
+	Composing Composing
+	// Stdin reads standard input to its end, and gives the same at each call.
+	Stdin func() ([]byte, error)
 	// WorkDir is where the command runs; absolute.
 	WorkDir string
 	// Environ is the shell's environment, NAME=value each.
 	Environ []string
 }
 
+// Composing are the stock tool's flags that say how compose files become a project.
+type Composing struct {
+	// Profiles are --profile: those whose services belong to it.
+	Profiles []string
+	// Compatibility is --compatibility: names as Compose 1 made them.
+	Compatibility bool
+}
+
 // File is one compose file of the topology.
 type File struct {
-	// Path is absolute.
+	// Path is absolute, or Stdin.
 	Path string
-	// Embedded is set where the file is not on disk: its text comes from this binary.
+	// Embedded is set where the file is not on disk: its text comes from this
+	// binary or from standard input.
 	Embedded []byte
 }
 
@@ -104,6 +117,8 @@ type Deployment struct {
 	EnvFiles []EnvFile
 	// ExplicitEnvFiles says that they were named with --env-file.
 	ExplicitEnvFiles bool
+	// Composing are the flags that say how to compose the files.
+	Composing Composing
 	// Variables are all variables that compose files may interpolate.
 	Variables map[string]Variable
 	// Chosen says that the topology was named on the command line, and so is
@@ -123,13 +138,15 @@ func Open(req Request) (Deployment, error) {
 	flags, flagProblems := envFlags(req.Env, shell)
 	problems = append(problems, flagProblems...)
 
-	d := Deployment{ProjectName: req.ProjectName, ExplicitEnvFiles: len(req.EnvFiles) > 0, Chosen: len(req.Files)+len(req.With) > 0}
+	d := Deployment{
+		ProjectName: req.ProjectName, ExplicitEnvFiles: len(req.EnvFiles) > 0, Composing: req.Composing,
+		Chosen: len(req.Files)+len(req.With) > 0,
+	}
 	d.Dir = req.WorkDir
-	switch {
-	case req.ProjectDirectory != "":
+	if req.ProjectDirectory != "" {
 		d.Dir = absolute(req.WorkDir, req.ProjectDirectory)
-	case len(req.Files) > 0:
-		d.Dir = filepath.Dir(absolute(req.WorkDir, req.Files[0]))
+	} else if dir, ok := besides(composeFiles(req.WorkDir, req.Files)); ok {
+		d.Dir = dir
 	}
 	if info, err := os.Stat(d.Dir); err != nil || !info.IsDir() {
 		return Deployment{}, append(problems, problem.Problem{
@@ -140,10 +157,10 @@ func Open(req Request) (Deployment, error) {
 
 	paths, err := d.topology(req, shell, flags)
 	problems = append(problems, problem.In(err)...)
-	if req.ProjectDirectory == "" && len(req.Files) == 0 && len(paths) > 0 {
-		d.Dir = filepath.Dir(paths[0])
+	if dir, ok := besides(paths); ok && req.ProjectDirectory == "" && len(req.Files) == 0 {
+		d.Dir = dir
 	}
-	files, fileProblems := open(paths)
+	files, fileProblems := open(paths, req.Stdin)
 	d.Files = files
 	problems = append(problems, fileProblems...)
 
@@ -195,10 +212,7 @@ func envFlags(pairs []string, shell map[string]string) (map[string]string, probl
 // topology lists the compose files: -f and --with; else COMPOSE_FILE; else
 // what the stock tool would find from here.
 func (d Deployment) topology(req Request, shell, flags map[string]string) ([]string, error) {
-	var paths []string
-	for _, f := range req.Files {
-		paths = append(paths, absolute(req.WorkDir, f))
-	}
+	paths := composeFiles(req.WorkDir, req.Files)
 	if len(req.With) > 0 {
 		if len(paths) == 0 {
 			paths = []string{filepath.Join(d.Dir, Base)}
@@ -242,10 +256,7 @@ func (d Deployment) topology(req Request, shell, flags map[string]string) ([]str
 		if separator == "" {
 			separator = string(os.PathListSeparator)
 		}
-		for _, f := range strings.Split(list, separator) {
-			paths = append(paths, absolute(req.WorkDir, f))
-		}
-		return paths, nil
+		return composeFiles(req.WorkDir, strings.Split(list, separator)), nil
 	}
 	for dir := d.Dir; ; dir = filepath.Dir(dir) {
 		for _, name := range cli.DefaultFileNames {
@@ -298,10 +309,15 @@ func UnknownOverlay(where, name string) problem.Problem {
 }
 
 // open takes each file from disk, or from this binary where it is one of ours.
-func open(paths []string) ([]File, problem.List) {
+func open(paths []string, stdin func() ([]byte, error)) ([]File, problem.List) {
 	var files []File
 	var problems problem.List
-	for _, path := range paths {
+	for i, path := range paths {
+		if path == Stdin {
+			f, err := openStdin(slices.Contains(paths[:i], Stdin), stdin)
+			files, problems = append(files, f), append(problems, problem.In(err)...)
+			continue
+		}
 		f := File{Path: path}
 		if _, err := os.Stat(path); err == nil {
 			files = append(files, f)

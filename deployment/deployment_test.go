@@ -139,6 +139,64 @@ func TestRememberAndMaterialise(t *testing.T) {
 	}
 }
 
+func TestStandardInput(t *testing.T) {
+	dir := directory(t, map[string]string{"docker-compose.yml": "services: {}\n", ".env": ""})
+	below := filepath.Join(dir, "below")
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := func() ([]byte, error) { return []byte("services: {}\n"), nil }
+	for name, c := range map[string]struct {
+		req Request
+		dir string
+	}{
+		"alone":             {Request{WorkDir: below, Files: []string{"-"}, Stdin: text}, below},
+		"beside another":    {Request{WorkDir: below, Files: []string{"-", "../docker-compose.yml"}, Stdin: text}, dir},
+		"with a directory":  {Request{WorkDir: below, Files: []string{"-"}, ProjectDirectory: "..", Stdin: text}, dir},
+		"from the shell":    {Request{WorkDir: below, Environ: []string{"COMPOSE_FILE=-:../docker-compose.yml"}, Stdin: text}, dir},
+		"below an overlay":  {Request{WorkDir: dir, Files: []string{"-"}, With: []string{"iso"}, Stdin: text}, dir},
+		"and --env-file":    {Request{WorkDir: dir, Files: []string{"-"}, EnvFiles: []string{".env"}, Stdin: text}, dir},
+		"and a lone --with": {Request{WorkDir: dir, With: []string{"iso"}, Environ: []string{"COMPOSE_FILE=-"}}, dir},
+	} {
+		d, err := Open(c.req)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if d.Dir != c.dir {
+			t.Errorf("%s: in %s, want %s", name, d.Dir, c.dir)
+		}
+		if want := c.req.Stdin != nil; d.FromStdin() != want {
+			t.Errorf("%s: from standard input: %v", name, !want)
+		}
+		if !d.FromStdin() {
+			continue
+		}
+		if written, _, err := d.Materialise(); err != nil || len(written) != len(c.req.With) {
+			t.Errorf("%s: wrote %v: %v", name, written, err)
+		}
+		if changed, err := d.Remember(); err != nil || changed {
+			t.Errorf("%s: remembered: %v, %v", name, changed, err)
+		}
+	}
+
+	for name, c := range map[string]struct {
+		files []string
+		text  string
+		err   error
+		id    string
+	}{
+		"empty":      {[]string{"-"}, "", nil, "compose-file-empty"},
+		"unreadable": {[]string{"-"}, "", os.ErrClosed, "compose-file-unreadable"},
+		"twice":      {[]string{"-", "docker-compose.yml", "-"}, "services: {}\n", nil, "stdin-twice"},
+	} {
+		_, err := Open(Request{WorkDir: dir, Files: c.files, Stdin: func() ([]byte, error) { return []byte(c.text), c.err }})
+		if problems := problem.In(err); len(problems) != 1 || problems[0].ID != c.id || problems[0].Fix == "" {
+			t.Errorf("%s: %#v, want one %s", name, problems, c.id)
+		}
+	}
+}
+
 func TestPasswordsDiffer(t *testing.T) {
 	a, b := Password(), Password()
 	if a == b || len(a) != 32 || strings.ContainsAny(a+b, "+/=$ ") {

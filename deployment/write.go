@@ -29,7 +29,7 @@ func (d Deployment) Materialise() ([]Written, Deployment, error) {
 	var written []Written
 	d.Files = slices.Clone(d.Files)
 	for i, f := range d.Files {
-		if f.Embedded == nil {
+		if f.Embedded == nil || f.Path == Stdin {
 			continue
 		}
 		path := filepath.Join(d.Dir, f.Name())
@@ -44,9 +44,10 @@ func (d Deployment) Materialise() ([]Written, Deployment, error) {
 
 // Remember stores the topology in .env as COMPOSE_FILE, when the command line
 // chose one that differs from what the next command would find by itself. With
-// --env-file nothing is stored: those files are the operator's own.
+// --env-file nothing is stored: those files are the operator's own. Nor is a
+// topology of which a part came from standard input.
 func (d Deployment) Remember() (changed bool, err error) {
-	if !d.Chosen || d.ExplicitEnvFiles || len(d.EnvFiles) != 1 {
+	if !d.Chosen || d.ExplicitEnvFiles || len(d.EnvFiles) != 1 || d.FromStdin() {
 		return false, nil
 	}
 	names := make([]string, len(d.Files))

@@ -22,6 +22,9 @@ import (
 // docker command line would (DOCKER_HOST, contexts, TLS). It connects on first use.
 type Engine struct {
 	cli *command.DockerCli
+	// Parallel is how many things Compose may have the engine do at once; as many
+	// as there are if it is not above 0.
+	Parallel int
 }
 
 // Streams are where containers' output and prompts go.
@@ -59,9 +62,14 @@ func (e *Engine) Host() string { return e.cli.DockerEndpoint().Host }
 // it asks is answered with no: it asks before it deletes data, such as a volume
 // whose definition has changed, and no flag of ours means that.
 func (e *Engine) Compose(report progress.Report) (api.Compose, error) {
-	service, err := compose.NewComposeService(e.cli,
+	options := []compose.Option{
 		compose.WithEventProcessor(events(report)),
-		compose.WithPrompt(func(string, bool) (bool, error) { return false, nil }))
+		compose.WithPrompt(func(string, bool) (bool, error) { return false, nil }),
+	}
+	if e.Parallel > 0 {
+		options = append(options, compose.WithMaxConcurrency(e.Parallel))
+	}
+	service, err := compose.NewComposeService(e.cli, options...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing Compose: %w", err)
 	}

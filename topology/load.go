@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -29,6 +30,7 @@ type Stack struct {
 
 // Source is one compose file's text.
 type Source struct {
+	// Path is absolute, or "standard input".
 	Path string
 	Text []byte
 }
@@ -40,6 +42,7 @@ func Load(ctx context.Context, d deployment.Deployment) (Stack, error) {
 	if err != nil {
 		return Stack{}, err
 	}
+	named := d.Files
 	d, cleanUp, err := Unpack(d)
 	if err != nil {
 		return Stack{}, err
@@ -49,6 +52,7 @@ func Load(ctx context.Context, d deployment.Deployment) (Stack, error) {
 	if err != nil {
 		return Stack{Sources: sources}, locate(ctx, d, sources, err)
 	}
+	nameFiles(project, named)
 	return Stack{Project: project, Sources: sources}, nil
 }
 
@@ -74,6 +78,7 @@ func load(ctx context.Context, d deployment.Deployment, files []deployment.File)
 		WorkingDir:  d.Dir,
 		EnvFiles:    envFiles,
 		Offline:     true,
+		Profiles:    d.Composing.Profiles, Compatibility: d.Composing.Compatibility,
 		// As the stock tool's up does: resolving is a step of its own below.
 		ProjectOptionsFns: []cli.ProjectOptionsFn{cli.WithoutEnvironmentResolution, cli.WithEnv(d.Env())},
 	})
@@ -81,6 +86,18 @@ func load(ctx context.Context, d deployment.Deployment, files []deployment.File)
 		return nil, err
 	}
 	return project.WithServicesEnvironmentResolved(true)
+}
+
+// nameFiles notes in the containers' labels the files that are to be there, not
+// the temporary ones that were composed.
+func nameFiles(project *types.Project, files []deployment.File) {
+	project.ComposeFiles = nil
+	for _, f := range files {
+		project.ComposeFiles = append(project.ComposeFiles, f.Path)
+	}
+	for _, s := range project.Services {
+		s.CustomLabels[api.ConfigFilesLabel] = strings.Join(project.ComposeFiles, ",")
+	}
 }
 
 func read(d deployment.Deployment) ([]Source, error) {
@@ -96,13 +113,18 @@ func read(d deployment.Deployment) ([]Source, error) {
 				}
 			}
 		}
-		sources = append(sources, Source{Path: f.Path, Text: text})
+		path := f.Path
+		if path == deployment.Stdin {
+			path = "standard input"
+		}
+		sources = append(sources, Source{Path: path, Text: text})
 	}
 	return sources, nil
 }
 
 // Unpack is the deployment with every compose file on disk: those of this
-// binary go to a temporary directory, which cleanUp removes.
+// binary and that on standard input go to a temporary directory, which cleanUp
+// removes.
 func Unpack(d deployment.Deployment) (unpacked deployment.Deployment, cleanUp func(), err error) {
 	temporary := ""
 	cleanUp = func() {

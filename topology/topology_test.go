@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/compose/v5/pkg/api"
 	"go.yaml.in/yaml/v4"
 
 	inmantadocker "github.com/inmanta/inmanta-docker"
@@ -68,6 +69,34 @@ func TestEmbeddedFilesServeAnEmptyDirectory(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Errorf("loading left %v", entries)
+	}
+}
+
+// What is only in this process for now is noted in the containers' labels by the
+// name under which it will be there, or was given.
+func TestFilesAreKnownByTheirNames(t *testing.T) {
+	dir := directory(t, "lab", nil)
+	const mine = "services:\n  web: {image: web, profiles: [later]}\n  server: {image: mine}\n"
+	req := deployment.Request{
+		WorkDir: dir, Files: []string{"docker-compose.yml", "-"}, Stdin: func() ([]byte, error) { return []byte(mine), nil },
+		Composing: deployment.Composing{Profiles: []string{"later"}},
+	}
+	d, s, err := load1(t, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := filepath.Join(dir, "docker-compose.yml") + ",-"
+	for _, name := range []string{"db", "server", "web"} {
+		if got := s.Project.Services[name].CustomLabels[api.ConfigFilesLabel]; got != want {
+			t.Errorf("%s was made from %q, want %q", name, got, want)
+		}
+	}
+	if e, ok := s.Explain(d, "services.server.image"); !ok || e.Value != "mine" || e.Origins[len(e.Origins)-1].File != "standard input" {
+		t.Errorf("explained %v by %+v", ok, e)
+	}
+	req.Composing.Profiles = nil
+	if _, s, err := load1(t, req); err != nil || len(s.Project.Services) != 2 {
+		t.Errorf("without the profile there are %v: %v", s.Project.ServiceNames(), err)
 	}
 }
 

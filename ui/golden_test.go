@@ -52,7 +52,7 @@ var looks = []struct {
 }{
 	{"plain", Environment{Locale: utf8}, 80},
 	{"plain-ascii", Environment{Locale: "C"}, 80},
-	{"json", Environment{JSON: true, OutTerminal: true, ErrTerminal: true, Term: "xterm", Locale: utf8}, 80},
+	{"json", Environment{Asked: Asked{JSON: true}, OutTerminal: true, ErrTerminal: true, Term: "xterm", Locale: utf8}, 80},
 	{"tty", Environment{OutTerminal: true, ErrTerminal: true, Term: "xterm", Locale: utf8}, 80},
 	{"tty-narrow-nocolor", Environment{OutTerminal: true, ErrTerminal: true, Term: "xterm", Locale: utf8, NoColor: "1"}, 46},
 	{"tty-ascii", Environment{OutTerminal: true, ErrTerminal: true, Term: "xterm", Locale: "POSIX", NoColor: "1"}, 80},
@@ -139,7 +139,7 @@ func TestColours(t *testing.T) {
 func TestJSONStreams(t *testing.T) {
 	var out, errs bytes.Buffer
 	synctest.Test(t, func(*testing.T) {
-		story(New(&out, &errs, Choose(Environment{JSON: true}), nil))
+		story(New(&out, &errs, Choose(Environment{Asked: Asked{JSON: true}}), nil))
 	})
 	var result struct{ Problems []problem.Problem }
 	if err := json.Unmarshal(out.Bytes(), &result); err != nil || len(result.Problems) != 2 {
@@ -201,7 +201,7 @@ func TestErr(t *testing.T) {
 
 func TestValueCannotActOnATerminal(t *testing.T) {
 	var out bytes.Buffer
-	u := New(&out, io.Discard, Choose(Environment{JSON: true}), nil)
+	u := New(&out, io.Discard, Choose(Environment{Asked: Asked{JSON: true}}), nil)
 	want := "\x1b[2J <&> \u009b5m \x7f ü \u2028"
 	u.Value(want)
 	if strings.ContainsAny(out.String(), "\x1b\x7f\u009b") {

@@ -28,6 +28,13 @@ func TestChoose(t *testing.T) {
 		"CI":                {with(func(e *Environment) { e.CI = "true" }), Look{Plain, colour, colour}},
 		"CI=false":          {with(func(e *Environment) { e.CI = "false" }), Look{TTY, colour, colour}},
 		"--json":            {with(func(e *Environment) { e.JSON = true }), Look{JSON, colour, colour}},
+		"--ansi never":      {with(func(e *Environment) { e.ANSI = "never" }), Look{Plain, bare, bare}},
+		"--ansi always":     {Environment{Locale: "C.UTF-8", Asked: Asked{ANSI: "always"}}, Look{Plain, Style{Color: true}, Style{Color: true}}},
+		"NO_COLOR wins":     {Environment{Locale: "C.UTF-8", NoColor: "1", Asked: Asked{ANSI: "always"}}, Look{Mode: Plain}},
+		"--progress plain":  {with(func(e *Environment) { e.Progress = "plain" }), Look{Plain, colour, colour}},
+		"--progress quiet":  {with(func(e *Environment) { e.Progress = "quiet" }), Look{Quiet, colour, colour}},
+		"--progress tty":    {Environment{Locale: "C.UTF-8", Asked: Asked{Progress: "tty"}}, Look{Mode: TTY}},
+		"--progress auto":   {with(func(e *Environment) { e.Progress = "auto" }), Look{TTY, colour, colour}},
 		"no locale": {with(func(e *Environment) { e.Locale = "" }),
 			Look{TTY, Style{true, true, true}, Style{true, true, true}}},
 	} {

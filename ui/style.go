@@ -14,12 +14,22 @@ const (
 	Plain Mode = iota // a line for each change, for pipes and logs
 	TTY               // a live block at the bottom of a terminal
 	JSON              // an object for each event, and the result as one JSON value
+	Quiet             // nothing
 )
+
+// Asked is how the user wants to see it.
+type Asked struct {
+	// JSON is --json.
+	JSON bool
+	// ANSI is --ansi: never, always, or auto, which is what it is when empty.
+	ANSI string
+	// Progress is --progress: tty, plain, quiet, or auto, which is what it is when empty.
+	Progress string
+}
 
 // Environment is what the look of the output depends on.
 type Environment struct {
-	// JSON is the user's --json.
-	JSON bool
+	Asked
 	// OutTerminal and ErrTerminal tell whether a stream is a terminal.
 	OutTerminal, ErrTerminal bool
 	// NoColor, Term and CI are the variables NO_COLOR, TERM and CI.
@@ -52,13 +62,17 @@ func Choose(e Environment) Look {
 	ascii := !strings.Contains(locale, "utf-8") && !strings.Contains(locale, "utf8")
 	smart := e.Term != "" && e.Term != "dumb"
 	style := func(terminal bool) Style {
-		return Style{Terminal: terminal, Color: terminal && smart && e.NoColor == "", ASCII: ascii}
+		color := terminal && smart && e.ANSI != "never" || e.ANSI == "always"
+		return Style{Terminal: terminal, Color: color && e.NoColor == "", ASCII: ascii}
 	}
 	look := Look{Out: style(e.OutTerminal), Err: style(e.ErrTerminal)}
 	switch {
 	case e.JSON:
 		look.Mode = JSON
-	case e.ErrTerminal && smart && (e.CI == "" || e.CI == "0" || e.CI == "false"):
+	case e.Progress == "quiet":
+		look.Mode = Quiet
+	case e.Progress == "plain" || e.ANSI == "never":
+	case e.Progress == "tty", e.ErrTerminal && smart && (e.CI == "" || e.CI == "0" || e.CI == "false"):
 		look.Mode = TTY
 	}
 	return look

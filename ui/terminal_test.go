@@ -241,7 +241,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "finishes":
-		u := Open(os.Stdout, os.Stderr, os.Getenv, false)
+		u := Open(os.Stdout, os.Stderr, os.Getenv, Asked{})
 		report, stop := u.Progress()
 		report(event("container a", "Starting", progress.Working))
 		time.Sleep(3 * frame) // a block or two to draw over
@@ -249,7 +249,7 @@ func TestMain(m *testing.M) {
 		stop()
 		u.Table([]string{"NAME", "STATE"}, []Row{{progress.Done, []string{"a", "healthy"}}})
 	case "hangs":
-		u := Open(os.Stdout, os.Stderr, os.Getenv, false)
+		u := Open(os.Stdout, os.Stderr, os.Getenv, Asked{})
 		report, _ := u.Progress()
 		report(event("container a", "Starting", progress.Working))
 		select {}

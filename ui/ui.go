@@ -78,11 +78,10 @@ func New(out, err io.Writer, look Look, size func() (columns, rows int)) *UI {
 	return u
 }
 
-// Open is a UI on a process's standard streams and environment; asJSON is the
-// user's --json.
-func Open(out, err *os.File, getenv func(string) string, asJSON bool) *UI {
+// Open is a UI on a process's standard streams and environment.
+func Open(out, err *os.File, getenv func(string) string, asked Asked) *UI {
 	e := Environment{
-		JSON:        asJSON,
+		Asked:       asked,
 		OutTerminal: term.IsTerminal(int(out.Fd())),
 		ErrTerminal: term.IsTerminal(int(err.Fd())),
 		NoColor:     getenv("NO_COLOR"),

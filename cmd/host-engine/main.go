@@ -24,7 +24,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 
-	screen := ui.Open(os.Stdout, os.Stderr, os.Getenv, false)
+	screen := ui.Open(os.Stdout, os.Stderr, os.Getenv, ui.Asked{})
 	engine, err := ensure(ctx, screen)
 	if ctx.Err() != nil {
 		return 130
