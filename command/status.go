@@ -41,7 +41,9 @@ type status struct {
 	Orchestrator *orchestrator.Status       `json:"orchestrator,omitempty"`
 	Environments []orchestrator.Environment `json:"environments"`
 	// Database is what it says of itself; absent when it does not answer.
-	Database   *database.Status      `json:"database,omitempty"`
+	Database *database.Status `json:"database,omitempty"`
+	// SSH is how to reach the ssh sidecar; absent where none runs.
+	SSH        *sshAccess            `json:"ssh,omitempty"`
 	Containers []readiness.Container `json:"containers"`
 	// Drift is where what runs differs from what the files say.
 	Drift []plan.Node `json:"drift"`
@@ -121,10 +123,11 @@ func (s survey) look(ctx context.Context) (status, error) {
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var apiErr, databaseErr, driftErr error
+	var apiErr, databaseErr, sshErr, driftErr error
 	var group sync.WaitGroup
 	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
+	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
 	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
 	group.Wait()
 	if ctx.Err() != nil {
@@ -133,7 +136,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	if driftErr != nil {
 		return found, driftErr
 	}
-	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr)
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr)
 	return found, nil
 }
 
@@ -175,6 +178,18 @@ func (s survey) askDatabase(ctx context.Context, containers []readiness.Containe
 	return nil
 }
 
+func (s survey) askSSH(ctx context.Context, containers []readiness.Container, found *status) error {
+	for _, c := range containers {
+		if c.Service != topology.SSH || c.State != "running" {
+			continue
+		}
+		answer, err := askSSH(ctx, s.engine, c)
+		found.SSH = &answer
+		return err
+	}
+	return nil
+}
+
 func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
 	observed, err := plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project))
 	if err != nil {
@@ -187,8 +202,9 @@ func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
 	return append([]plan.Node{}, plan.Drift(made)...), nil
 }
 
-// judge says how a deployment with these services is, from what was found.
-func judge(found status, services []string, apiErr, databaseErr error) (health, []string) {
+// judge says how a deployment with these services is, from what was found;
+// unanswered is why some of them did not answer, nil for those that did.
+func judge(found status, services []string, unanswered ...error) (health, []string) {
 	reasons := []string{}
 	running, done := 0, readiness.Done(found.Containers)
 	for _, service := range services {
@@ -216,7 +232,7 @@ func judge(found status, services []string, apiErr, databaseErr error) (health, 
 	if running == 0 {
 		return down, reasons
 	}
-	for _, err := range []error{apiErr, databaseErr} {
+	for _, err := range unanswered {
 		if err != nil {
 			reasons = append(reasons, firstLine(err))
 		}

@@ -34,6 +34,14 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 		facts = append(facts, ui.Fact{Key: "database", Value: fmt.Sprintf("PostgreSQL %s, %s, %d of %d connections",
 			d.Version, units.BytesSize(float64(d.Bytes)), d.Connections, d.MaxConnections)})
 	}
+	if s.SSH != nil {
+		if s.SSH.Command != "" {
+			facts = append(facts, ui.Fact{Key: "ssh", Value: s.SSH.Command})
+		}
+		if len(s.SSH.HostKeys) > 0 {
+			facts = append(facts, ui.Fact{Key: "host keys", Value: hostKeyLines(s.SSH.HostKeys)})
+		}
+	}
 	u.KeyValues(facts)
 	if len(s.Containers) > 0 {
 		u.Table([]string{"SERVICE", "CONTAINER", "STATE", "SINCE", "RESTARTS", "IMAGE"}, containerRows(s.Containers, now))
@@ -49,6 +57,14 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 
 func orchestratorLine(o orchestrator.Status) string {
 	return fmt.Sprintf("%s, %s, %s", o.Product, o.Edition, o.Version)
+}
+
+func hostKeyLines(keys []hostKey) string {
+	var lines []string
+	for _, k := range keys {
+		lines = append(lines, k.Fingerprint+" "+k.Type)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func extensionsLine(extensions []orchestrator.Extension) string {

@@ -180,8 +180,11 @@ func (a *app) showServing(u *ui.UI, s survey, result readiness.Result) error {
 	var rows []ui.Row
 	for _, c := range result.Containers {
 		version, where := "", ""
-		if c.Service == topology.Orchestrator {
+		switch c.Service {
+		case topology.Orchestrator:
 			version, where = product, found.URL
+		case topology.SSH:
+			where = sshAddress(c, s.engine.Host()).Command
 		}
 		rows = append(rows, ui.Row{Status: progress.Done, Cells: []string{c.Service, c.Name, c.Image, version, where}})
 	}

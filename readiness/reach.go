@@ -47,33 +47,43 @@ func Reach(ctx context.Context, engine Engine, c Container) (api *orchestrator.C
 // routes are the addresses of the API that may be reached from here, best
 // first, for an engine at daemon.
 func routes(c Container, daemon string) []string {
-	host, local := engineHost(daemon)
 	var list []string
-	for _, at := range c.published[apiPort] {
-		address := at.Addr().Unmap()
-		switch {
-		case address.IsUnspecified() && local && address.Is4():
-			list = append(list, baseURL("127.0.0.1", at.Port()))
-		case address.IsUnspecified() && local:
-			list = append(list, baseURL("::1", at.Port()))
-		case address.IsUnspecified():
-			list = append(list, baseURL(host, at.Port()))
-		case address.IsLoopback() && !local:
-			// Its loopback is not ours: somebody else may answer here.
-		default:
-			list = append(list, baseURL(address.String(), at.Port()))
-		}
-	}
-	if local {
-		for _, address := range c.addresses {
-			list = append(list, baseURL(address.String(), apiPort))
-		}
+	for _, at := range c.Reachable(apiPort, daemon) {
+		list = append(list, "http://"+at)
 	}
 	return list
 }
 
-func baseURL(host string, port uint16) string {
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
+// Reachable are the addresses, as host:port, at which a TCP port of the
+// container may be reached from here, for an engine at daemon: where it is
+// published first, then the container's own. None is tried.
+func (c Container) Reachable(port uint16, daemon string) []string {
+	host, local := engineHost(daemon)
+	var list []string
+	add := func(host string, port uint16) {
+		list = append(list, net.JoinHostPort(host, strconv.Itoa(int(port))))
+	}
+	for _, at := range c.published[port] {
+		address := at.Addr().Unmap()
+		switch {
+		case address.IsUnspecified() && local && address.Is4():
+			add("127.0.0.1", at.Port())
+		case address.IsUnspecified() && local:
+			add("::1", at.Port())
+		case address.IsUnspecified():
+			add(host, at.Port())
+		case address.IsLoopback() && !local:
+			// Its loopback is not ours: somebody else may answer here.
+		default:
+			add(address.String(), at.Port())
+		}
+	}
+	if local {
+		for _, address := range c.addresses {
+			add(address.String(), port)
+		}
+	}
+	return list
 }
 
 // engineHost is the host that the engine at daemon runs on, and whether that is this one.
@@ -92,7 +102,7 @@ func engineHost(daemon string) (host string, local bool) {
 
 // inside is a client that asks from inside the container.
 func inside(engine Engine, c Container) *orchestrator.Client {
-	return orchestrator.New(baseURL("127.0.0.1", apiPort), &tunnel{engine, c.ID})
+	return orchestrator.New("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(apiPort)), &tunnel{engine, c.ID})
 }
 
 // tunnel carries HTTP requests through a shell in the container, one for each.
