@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,15 @@ type stand struct {
 // serve starts a server that lets in those who hold a key of lines.
 func serve(t *testing.T, lines string, options ...func(*Config)) *stand {
 	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveAt(t, listener, lines, options...)
+}
+
+func serveAt(t *testing.T, listener net.Listener, lines string, options ...func(*Config)) *stand {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +89,8 @@ func serve(t *testing.T, lines string, options ...func(*Config)) *stand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &stand{server: server, address: listener.Addr().String(), log: log, hostKey: hostKey.PublicKey(), served: make(chan struct{})}
+	port := listener.Addr().(*net.TCPAddr).Port
+	s := &stand{server: server, address: net.JoinHostPort(here, strconv.Itoa(port)), log: log, hostKey: hostKey.PublicKey(), served: make(chan struct{})}
 	stop, stopNow := context.WithCancel(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())
 	s.stop, s.hurry = stopNow, hurryNow
@@ -167,7 +174,7 @@ func (s *stand) connect(source string) (net.Conn, error) {
 	return dialer.DialContext(ctx, "tcp4", s.address)
 }
 
-// home address of tests that are not about addresses.
+// here is where tests come from that are not about addresses.
 const here = "127.0.0.1"
 
 // login logs in over a connection.

@@ -313,6 +313,11 @@ func (w *wire) ask(user string, key ssh.PublicKey, algorithm string) (byte, erro
 
 // sign logs in with a key.
 func (w *wire) sign(user string, key ssh.Signer) (byte, error) {
+	return w.signAs(user, key, key.PublicKey().Type(), func(data []byte) (*ssh.Signature, error) { return key.Sign(rand.Reader, data) })
+}
+
+// signAs logs in with a key under an algorithm's name, however it is signed.
+func (w *wire) signAs(user string, key ssh.Signer, algorithm string, sign func(data []byte) (*ssh.Signature, error)) (byte, error) {
 	type request struct {
 		Number                byte
 		User, Service, Method string
@@ -320,8 +325,8 @@ func (w *wire) sign(user string, key ssh.Signer) (byte, error) {
 		Algorithm             string
 		Key                   []byte
 	}
-	asked := request{msgAuthRequest, user, "ssh-connection", "publickey", true, key.PublicKey().Type(), key.PublicKey().Marshal()}
-	signature, err := key.Sign(rand.Reader, append(ssh.Marshal(struct{ Session []byte }{w.session}), ssh.Marshal(asked)...))
+	asked := request{msgAuthRequest, user, "ssh-connection", "publickey", true, algorithm, key.PublicKey().Marshal()}
+	signature, err := sign(append(ssh.Marshal(struct{ Session []byte }{w.session}), ssh.Marshal(asked)...))
 	if err != nil {
 		return 0, err
 	}
@@ -401,4 +406,36 @@ func channelData(channel uint32, data []byte) []byte {
 // textOf is a string as the protocol writes it.
 func textOf(text string) []byte {
 	return ssh.Marshal(struct{ Text string }{text})
+}
+
+// ended is what a program said on standard output, once the server has closed
+// its channel. This side does not close it.
+func (w *wire) ended(channel uint32) (string, error) {
+	var said strings.Builder
+	for {
+		packet, err := w.await(msgChannelData, msgChannelClose)
+		if err != nil || packet[0] == msgChannelClose {
+			return said.String(), err
+		}
+		if binary.BigEndian.Uint32(packet[1:]) == channel {
+			said.Write(packet[9:])
+		}
+	}
+}
+
+// run runs a command in a new session, which is called number here.
+func (w *wire) run(number uint32, command string) (string, error) {
+	channel, err := w.open("session", number, 1<<30, nil)
+	if err != nil {
+		return "", err
+	}
+	if ok, err := w.request(channel, "exec", textOf(command)); !ok {
+		return "", fmt.Errorf("exec is refused (%w)", err)
+	}
+	said, err := w.ended(number)
+	_ = w.send(ssh.Marshal(struct {
+		Number  byte
+		Channel uint32
+	}{msgChannelClose, channel}))
+	return said, err
 }
