@@ -9,6 +9,7 @@
 package authorizedkeys
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -92,6 +93,9 @@ type Options struct {
 // in decides what it may do. Each refused line is a fault and gives no key; a
 // text without keys gives neither. Source names the text in both.
 //
+// A key on a refused line is refused on every later line too: the first was to
+// decide, perhaps to restrict, and nobody can tell what it would have said.
+//
 // Times of `expiry-time` without a Z are in the local time zone, as with sshd.
 func Parse(source, text string) ([]Key, []Fault) {
 	if fault := unreadable(text); fault != nil {
@@ -101,6 +105,7 @@ func Parse(source, text string) ([]Key, []Fault) {
 	var keys []Key
 	var faults []Fault
 	var pasted block
+	barred := map[string]int{} // keys of refused lines, and the first such line
 	number, entries := 0, 0
 	for line := range strings.SplitSeq(text, "\n") {
 		number++
@@ -119,15 +124,37 @@ func Parse(source, text string) ([]Key, []Fault) {
 		if fault == nil {
 			key, fault = parseLine(line)
 		}
+		if earlier, is := barred[key.blob]; fault == nil && is {
+			fault = wrong(fmt.Sprintf("mend line %d, or take it out", earlier),
+				"its key stands on line %d too, which is refused: what that takes away no other line may give", earlier)
+		}
 		if fault != nil {
 			fault.Source, fault.Line = source, number
 			faults = append(faults, *fault)
+			bar(barred, line, number)
 			continue
 		}
 		key.Source, key.Line = source, number
 		keys = append(keys, key)
 	}
 	return keys, faults
+}
+
+// bar remembers all keys on a refused line.
+func bar(barred map[string]int, line string, number int) {
+	for _, run := range strings.FieldsFunc(line, func(r rune) bool { return !strings.ContainsRune(base64Letters, r) }) {
+		blob, err := base64.StdEncoding.DecodeString(strings.TrimLeft(run, "="))
+		if err != nil {
+			continue
+		}
+		public, err := ssh.ParsePublicKey(blob)
+		if err != nil {
+			continue
+		}
+		if blob := string(public.Marshal()); barred[blob] == 0 {
+			barred[blob] = number
+		}
+	}
 }
 
 // tidy takes off what editors and other systems put around a line without

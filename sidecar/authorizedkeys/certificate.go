@@ -161,7 +161,7 @@ func isSigned(certificate *ssh.Certificate, now time.Time) string {
 	// The library's check is the only way to its verifying of an authority on a
 	// security key. What else it checks has been checked, and more strictly.
 	checker := ssh.CertChecker{
-		SupportedCriticalOptions: []string{forceCommand},
+		SupportedCriticalOptions: []string{forceCommand, sourceAddress},
 		Clock:                    func() time.Time { return now },
 	}
 	if err := checker.CheckCert(certificate.ValidPrincipals[0], certificate); err != nil {

@@ -33,16 +33,42 @@ func TestFirstLineThatLetsInDecides(t *testing.T) {
 	}
 }
 
-// A line that is refused is none: it hides no other and opens nothing.
-func TestRefusedLineDecidesNothing(t *testing.T) {
+// A refused line was to decide before the ones after it, perhaps to restrict: it
+// does not become a permission by being refused. Other keys do not suffer.
+func TestRefusedLineBarsItsKey(t *testing.T) {
 	t.Parallel()
-	keys, faults := Parse("keys", keysText("restict ALICE\nrestrict ALICE"))
-	if len(faults) != 1 {
-		t.Fatal(faults)
-	}
-	grant, err := Decide(keys, account, from(alice.PublicKey(), "127.0.0.1"))
-	if err != nil || grant.Line != 2 || summary(grant) != "exec" {
-		t.Errorf("line %d gives %s, %v", grant.Line, summary(grant), err)
+	for _, refused := range []string{
+		"restict ALICE",
+		`restrict,,command="true" ALICE`,
+		`environment="A=b",command="true" ALICE`,
+		`command="true ALICE`,
+		`command="true"ALICE`,
+		"cert-authority,restict ALICE",
+		"restrict\u00a0ALICE",
+		"restrict ssh-rsa alice64",
+		"restrict ALICE \x1b",
+		"restrict BOB bob\\nALICE alice",
+		"restrict BOB,ALICE",
+		"KEYS=ALICE",
+		"restrict alice64",
+		"restrict ALICE " + strings.Repeat("x", LongestLine),
+		"restict ALICE\nrestict ALICE",
+	} {
+		refused = keysText(refused)
+		other := "\n" + written(authority.PublicKey())
+		keys, faults := Parse("keys", refused+keysText("\nALICE")+other)
+		if len(keys) != 1 || len(faults) != 2+strings.Count(refused, "\n") {
+			t.Errorf("%.80q: %d keys and %+v", refused, len(keys), faults)
+			continue
+		}
+		refusal(t, keys, from(alice.PublicKey(), "127.0.0.1"))
+		if last := faults[len(faults)-1]; !strings.Contains(last.What, "stands on line 1 too") {
+			t.Errorf("%.80q: %s", refused, last.What)
+		}
+		// Before the refused line the key had been let in already.
+		if keys, _ := Parse("keys", keysText("restrict ALICE\n")+refused+other); len(keys) != 2 {
+			t.Errorf("%.80q: %d keys", refused, len(keys))
+		}
 	}
 }
 

@@ -235,7 +235,7 @@ func TestPrivateKeyIsOneFault(t *testing.T) {
 // One bad line takes no other with it.
 func TestEveryFaultAtOnce(t *testing.T) {
 	t.Parallel()
-	keys, faults := Parse("INMANTA_AUTHORIZED_KEYS", keysText("ALICE\nrestict BOB\n\n# who\nBOB\r\nssh-ed25519\n"))
+	keys, faults := Parse("INMANTA_AUTHORIZED_KEYS", keysText("ALICE\nrestict BOB\n\n# who\nno-pty ALICE\r\nssh-ed25519\n"))
 	var found []string
 	for _, key := range keys {
 		found = append(found, key.Where())
@@ -263,7 +263,7 @@ func TestLimits(t *testing.T) {
 		faults     int
 	}{
 		{"the longest line", line + strings.Repeat("x", LongestLine-len(line)), 1, 0},
-		{"a longer one", line + strings.Repeat("x", LongestLine-len(line)+1) + "\n" + line, 1, 1},
+		{"a longer one", line + strings.Repeat("x", LongestLine-len(line)+1) + "\n" + keysText("BOB"), 1, 1},
 		{"the most lines", strings.Repeat(line+"\n", MostLines), MostLines, 0},
 		{"one more", strings.Repeat(line+"\n#\n\n", MostLines+1), MostLines, 1},
 		{"many more", strings.Repeat("x\n", MostLines+2), 0, MostLines + 1},
