@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -74,6 +75,24 @@ const (
 // take a millisecond to compile, which only those who wait need.
 var rules = sync.OnceValue(func() []rule {
 	return []rule{
+		// The sidecars' binary, and what it says.
+		{"sidecar-platform", own, regexp.MustCompile(`exec \S*/inmanta-sidecar: exec format error`),
+			"the sidecars' binary is made for another kind of CPU", "replace inmanta-docker and inmanta-sidecar with those of the release archive for this machine", true},
+		{"sidecar-missing", refuse, regexp.MustCompile(`bind source path does not exist: (\S*/inmanta-sidecar)$`),
+			"the sidecars' binary is not there: $1", "copy inmanta-sidecar there from the archive that inmanta-docker came from; in a checkout: make build", true},
+		{"sidecar-permission", refuse, regexp.MustCompile(`exec: "\S*/inmanta-sidecar": permission denied`),
+			"the sidecars' binary cannot be executed: what is mounted is a directory, or lacks the permission, or lies on a file system without it",
+			"put inmanta-sidecar beside the compose files again, as a file with mode 755, on a file system that is not mounted noexec", true},
+		{"image-foreign", own, regexp.MustCompile(`the image has no user (\S+), so it is not an orchestrator's`),
+			"its image is not an orchestrator's: it has no user $1", "set INMANTA_ORCHESTRATOR_IMAGE to an image of the orchestrator", true},
+		{"keys-missing", own, regexp.MustCompile(`no key is authorized: nobody can log in`),
+			"no key is authorized, so nobody can log in over ssh",
+			"put your public keys into INMANTA_AUTHORIZED_KEYS in .env, one a line between single quotes, or into the files that are mounted for it", true},
+		{"host-keys", own, regexp.MustCompile(`host key (\S+) (?:can be read by others|is not a private key|is of another kind|cannot choose)`),
+			"its host key $1 is not one that it can use", "put back the one it was, or remove it and its .pub from the volume inmanta-ssh-host-keys for a new one to be made, which clients will ask about", true},
+		{"sidecar-capabilities", own, regexp.MustCompile(`giving up root, without which nothing is served: (.*)`),
+			"it may not become the user that it serves as: $1", "give it the user, the capabilities and the security options of docker-compose.ssh.yml", true},
+
 		// The database's volume and its image.
 		{"database-version", own, regexp.MustCompile(`initialized by PostgreSQL version (\d+)\S*, which is not compatible with this version (\d+)`),
 			"the database volume holds data of PostgreSQL $1, and the image is PostgreSQL $2", versionFix, true},
@@ -169,6 +188,12 @@ func Diagnose(e Evidence) Cause {
 		return Cause{ID: "out-of-memory", What: "it needed more memory than it may have, and was ended", Fix: memoryFix}
 	}
 	text := map[source][]string{own: e.Log, needed: e.Needed, refuse: {e.Engine, e.Container.Error}}
+	for from, lines := range text {
+		text[from] = make([]string, len(lines))
+		for i, line := range lines {
+			text[from][i], _ = spoken(line)
+		}
+	}
 	for _, r := range rules() {
 		for _, from := range []source{refuse, own, needed} {
 			if r.in&from == 0 {
@@ -180,6 +205,12 @@ func Diagnose(e Evidence) Cause {
 					return c
 				}
 			}
+		}
+	}
+	// What a sidecar says of itself, where no rule says it better.
+	for i := len(e.Log) - 1; i >= 0; i-- {
+		if what, fix := spoken(e.Log[i]); what != "" && fix != "" {
+			return Cause{ID: "sidecar", What: what, Fix: fix, Line: e.Log[i]}
 		}
 	}
 	if e.Container.State != "running" && e.Container.ExitCode == killed {
@@ -206,9 +237,22 @@ func (r rule) read(line string) (Cause, bool) {
 	return Cause{ID: r.id, What: fill(r.what), Fix: fill(r.fix), Line: strings.TrimSpace(line), hopeless: r.hopeless, client: r.in == needed}, true
 }
 
+// spoken is what a line says of the program that wrote it, and how to mend it
+// where the line knows. Sidecars log one JSON object a line: of those it is the
+// problem, and nothing where there is none, since their other texts are what
+// clients made up.
+func spoken(line string) (what, fix string) {
+	var event struct{ Event, Problem, Fix string }
+	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &event) != nil || event.Event == "" {
+		return line, ""
+	}
+	return event.Problem, event.Fix
+}
+
 // overhear reads one line of a running container's log: its own causes, and
 // those of clients that it refuses.
 func overhear(line string) (Cause, bool) {
+	line, _ = spoken(line)
 	for _, r := range rules() {
 		if r.in&(own|needed) == 0 || !r.hopeless {
 			continue

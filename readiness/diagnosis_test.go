@@ -66,6 +66,17 @@ var diagnoses = []struct {
 	{name: "a healthy database", log: "db-healthy", id: "unknown"},
 	{name: "a healthy orchestrator", log: "server-healthy-file", id: "unknown"},
 	{name: "nothing", id: "unknown"},
+	// The ssh sidecar's log and the engine's words about it, as they were seen.
+	{name: "no key", log: "ssh-no-key", id: "keys-missing", says: []string{"INMANTA_AUTHORIZED_KEYS"}},
+	{name: "only broken keys", log: "ssh-broken-keys", id: "keys-missing"},
+	{name: "not an orchestrator's image", log: "ssh-other-image", id: "image-foreign", says: []string{"no user inmanta", "INMANTA_ORCHESTRATOR_IMAGE"}},
+	{name: "sidecar for another CPU", line: "exec /usr/local/bin/inmanta-sidecar: exec format error", id: "sidecar-platform", says: []string{"release archive"}},
+	{name: "no sidecar binary", engine: daemon + `invalid mount config for type "bind": bind source path does not exist: /srv/x/inmanta-sidecar`, id: "sidecar-missing", says: []string{"/srv/x/inmanta-sidecar", "make build"}},
+	{name: "sidecar binary not executable", container: Container{State: "created", ExitCode: 126, Error: `failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/usr/local/bin/inmanta-sidecar": permission denied: unknown`}, id: "sidecar-permission", says: []string{"mode 755"}},
+	{name: "sidecar without its capabilities", line: "giving up root, without which nothing is served: giving up capability 0 for good: operation not permitted", id: "sidecar-capabilities", says: []string{"capability 0", "docker-compose.ssh.yml"}},
+	{name: "host key for everybody to read", line: "host key /etc/inmanta-sidecar/host-keys/ssh_host_rsa_key can be read by others (mode 0644), so it may be known to them: remove it", id: "host-keys", says: []string{"ssh_host_rsa_key", "inmanta-ssh-host-keys"}},
+	{name: "what a later sidecar says of itself", line: `{"time":"2026-03-01T00:00:00Z","event":"problem","problem":"there is no \"logrotate\" here","fix":"mount it"}`, id: "sidecar", says: []string{`no "logrotate" here`, "mount it"}},
+	{name: "what clients make a sidecar log", log: "ssh-hostile", id: "unknown"},
 	// Words of the programs' sources.
 	{name: "damaged", line: "PANIC:  could not locate a valid checkpoint record at 0/1536198", id: "database-damaged"},
 	{name: "shared memory", line: `ERROR:  could not resize shared memory segment "/PostgreSQL.1" to 8388608 bytes: No space left on device`, id: "shared-memory", says: []string{"shm_size"}},
@@ -80,7 +91,7 @@ var diagnoses = []struct {
 
 func TestDiagnose(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{}
+	known := map[string]bool{"sidecar": false}
 	for _, r := range rules() {
 		known[r.id] = false
 	}
