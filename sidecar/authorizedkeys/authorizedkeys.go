@@ -52,7 +52,7 @@ func where(source string, line int) string {
 // Key is one line that was understood.
 type Key struct {
 	Public  ssh.PublicKey
-	Comment string // valid UTF-8 without control characters; may be empty
+	Comment string // valid UTF-8 without control characters but tabs; may be empty
 	Source  string // what Parse was told the text is from
 	Line    int    // counts from 1
 	// Authority is whether the key signs certificates rather than logs in itself.

@@ -26,8 +26,8 @@ const (
 
 // certify narrows what the authority's line grants down to what its certificate
 // does, or gives the reason why the certificate is not accepted.
-func (g *Grant) certify(line Key, attempt Attempt, certificate *ssh.Certificate) (reason string) {
-	if reason := isForUser(certificate, attempt.User, line.Options.Principals); reason != "" {
+func (g *Grant) certify(user string, principals []string, attempt Attempt, certificate *ssh.Certificate) (reason string) {
+	if reason := isForUser(certificate, user, principals); reason != "" {
 		return reason
 	}
 	if reason := isValidAt(certificate, attempt.Now); reason != "" {

@@ -80,23 +80,40 @@ func Decide(keys []Key, user string, attempt Attempt) (Grant, error) {
 	if attempt.Key == nil {
 		return Grant{}, Refusal{What: "no key was presented"}
 	}
-	certificate, isCertificate := attempt.Key.(*ssh.Certificate)
-	holder, listed := attempt.Key, attempt.Key // whose fingerprint counts, and what the line has to hold
-	if isCertificate {
-		holder, listed = certificate.Key, certificate.SignatureKey
-	}
-	fingerprint := ssh.FingerprintSHA256(holder)
-	refuse := func(what string, values ...any) (Grant, error) {
-		return Grant{}, Refusal{Fingerprint: fingerprint, What: fmt.Sprintf(what, values...)}
-	}
+	grant, reason := weigh(keys, user, attempt)
+	// Only now, so that it takes no less time to refuse a user that there is not.
 	if attempt.User != user {
-		return refuse("there is no user %s here, only %s", shown(attempt.User), user)
+		reason = fmt.Sprintf("there is no user %s here, only %s", shown(attempt.User), user)
 	}
-	if weakness := weak(holder); weakness != "" {
-		return refuse("%s", weakness)
+	fingerprint := ssh.FingerprintSHA256(holder(attempt.Key))
+	if reason != "" {
+		return Grant{}, Refusal{Fingerprint: fingerprint, What: reason}
 	}
-	if used := attempt.SignatureAlgorithm; used != "" && !signsWell(holder, used) {
-		return refuse("a signature of the kind %s is not accepted of a key of type %s", shown(used), holder.Type())
+	grant.Fingerprint = fingerprint
+	return grant, nil
+}
+
+// holder is the key that signs: a certificate's own.
+func holder(key ssh.PublicKey) ssh.PublicKey {
+	if certificate, is := key.(*ssh.Certificate); is {
+		return certificate.Key
+	}
+	return key
+}
+
+// weigh is what an attempt may do that is of the user, or the reason why it is refused.
+func weigh(keys []Key, user string, attempt Attempt) (grant Grant, reason string) {
+	signer := holder(attempt.Key)
+	if weakness := weak(signer); weakness != "" {
+		return Grant{}, weakness
+	}
+	if used := attempt.SignatureAlgorithm; used != "" && !signsWell(signer, used) {
+		return Grant{}, fmt.Sprintf("a signature of the kind %s is not accepted of a key of type %s", shown(used), signer.Type())
+	}
+	listed := attempt.Key // what a line has to hold
+	certificate, isCertificate := attempt.Key.(*ssh.Certificate)
+	if isCertificate {
+		listed = certificate.SignatureKey
 	}
 	blob := string(listed.Marshal())
 	var reasons []string
@@ -104,24 +121,24 @@ func Decide(keys []Key, user string, attempt Attempt) (Grant, error) {
 		if key.blob != blob || key.Authority != isCertificate {
 			continue
 		}
-		grant, reason := key.admit(attempt, certificate)
+		grant, reason := key.admit(user, attempt, certificate)
 		if reason == "" {
-			grant.Fingerprint = fingerprint
-			return grant, nil
+			return grant, ""
 		}
-		if len(reasons) == mostReasons {
+		switch { // and on, whatever there is: a later line may let in
+		case len(reasons) < mostReasons:
+			reasons = append(reasons, key.Where()+": "+reason)
+		case len(reasons) == mostReasons:
 			reasons = append(reasons, "and more")
-			break
 		}
-		reasons = append(reasons, key.Where()+": "+reason)
 	}
 	switch {
 	case len(reasons) > 0:
-		return refuse("%s", strings.Join(reasons, "; "))
+		return Grant{}, strings.Join(reasons, "; ")
 	case isCertificate:
-		return refuse("no line has the authority %s that signed the certificate", ssh.FingerprintSHA256(listed))
+		return Grant{}, "no line has the authority " + ssh.FingerprintSHA256(listed) + " that signed the certificate"
 	}
-	return refuse("no line has the key")
+	return Grant{}, "no line has the key"
 }
 
 // signsWell is whether a signature made in that way is accepted of a key: for
@@ -134,7 +151,7 @@ func signsWell(key ssh.PublicKey, algorithm string) bool {
 }
 
 // admit is what one line that holds the key grants, or the reason why it does not.
-func (k Key) admit(attempt Attempt, certificate *ssh.Certificate) (grant Grant, reason string) {
+func (k Key) admit(user string, attempt Attempt, certificate *ssh.Certificate) (grant Grant, reason string) {
 	if end := k.Options.Expires; !end.IsZero() && attempt.Now.After(end) {
 		return Grant{}, "it expired at " + end.UTC().Format(time.RFC3339)
 	}
@@ -152,7 +169,7 @@ func (k Key) admit(attempt Attempt, certificate *ssh.Certificate) (grant Grant, 
 	if certificate == nil {
 		return grant, ""
 	}
-	if reason := grant.certify(k, attempt, certificate); reason != "" {
+	if reason := grant.certify(user, k.Options.Principals, attempt, certificate); reason != "" {
 		return Grant{}, "the certificate " + shown(certificate.KeyId) + " " + reason
 	}
 	return grant, ""

@@ -25,6 +25,7 @@ func TestFirstLineThatLetsInDecides(t *testing.T) {
 		{`expiry-time="20010101Z" ALICE` + "\nno-pty ALICE\nALICE", "agent open listen rc", 2},
 		{"cert-authority ALICE\nrestrict ALICE", "exec", 2},
 		{"ALICE one\nALICE two", everythingGranted, 1},
+		{strings.Repeat(`from="10.0.0.0/8" ALICE`+"\n", 10) + "restrict ALICE", "exec", 11},
 	} {
 		grant, err := Decide(must(t, keysText(one.text)), account, from(alice.PublicKey(), "127.0.0.1"))
 		if err != nil || summary(grant) != one.want || grant.Line != one.line || grant.Source != "keys" {

@@ -70,6 +70,12 @@ func TestHostile10UserNameChanges(t *testing.T) {
 	if _, err := Decide(keys, account, attempt); err != nil {
 		t.Error(err)
 	}
+	// Nor does a certificate that names another user make that one known.
+	certificate := from(certified(t, func(c *ssh.Certificate) { c.ValidPrincipals = []string{account, "root"} }), "127.0.0.1")
+	certificate.User = "root"
+	if got := refusal(t, must(t, "cert-authority "+written(authority.PublicKey())), certificate); !strings.Contains(got, "there is no user") {
+		t.Errorf("it is refused: %s", got)
+	}
 }
 
 func TestHostile11MisspeltOption(t *testing.T) {
