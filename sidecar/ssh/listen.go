@@ -41,7 +41,6 @@ type remoteListener struct {
 func (l *remoteListener) close() {
 	l.once.Do(func() {
 		for _, socket := range l.sockets {
-			// A unix socket's file goes with it: it was made here.
 			_ = socket.Close()
 		}
 	})
@@ -156,11 +155,34 @@ func listenAt(path string) (*remoteListener, error) {
 	}
 	// Who may write to a socket may connect: with the umask of 022 that processes
 	// start with, the user alone.
-	socket, err := net.Listen("unix", path)
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
 	if err != nil {
 		return nil, err
 	}
-	return &remoteListener{sockets: []net.Listener{socket}}, nil
+	socket.SetUnlinkOnClose(false)
+	made, err := os.Lstat(path)
+	if err != nil {
+		_ = socket.Close()
+		return nil, err
+	}
+	return &remoteListener{sockets: []net.Listener{namedSocket{socket, path, made}}}, nil
+}
+
+// namedSocket is a socket whose file goes with it, unless something else has
+// taken that file's place.
+type namedSocket struct {
+	*net.UnixListener
+	path string
+	made fs.FileInfo
+}
+
+// Close looks before it closes: as long as the socket is open, no other file is
+// taken for it.
+func (s namedSocket) Close() error {
+	if there, err := os.Lstat(s.path); err == nil && os.SameFile(there, s.made) {
+		_ = os.Remove(s.path)
+	}
+	return s.UnixListener.Close()
 }
 
 // unlisten stops what listen began.
