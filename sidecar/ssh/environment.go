@@ -17,8 +17,14 @@ var inherited = regexp.MustCompile(`^(INMANTA_\w+|PIP_\w+|PATH|LANG|LANGUAGE|LC_
 var withheld = regexp.MustCompile(`(?i)^INMANTA_AUTHORIZED_KEYS$|PASSWORD|SECRET|TOKEN|PRIVATE`)
 
 // accepted are the variables that a client may set. None of them makes a
-// program load or run what it would not otherwise.
+// program load or run what it would not otherwise, as long as those that the C
+// library looks up in a folder of its own do not lead out of that folder.
 var accepted = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|COLORTERM|NO_COLOR|GIT_PROTOCOL|GIT_(AUTHOR|COMMITTER)_(NAME|EMAIL)|TERM_PROGRAM(_VERSION)?)$`)
+
+var (
+	lookedUp = regexp.MustCompile(`^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM)$`)
+	leadsOut = regexp.MustCompile(`(^|:)/|\.\.`)
+)
 
 // The limits of what a client may set: variables a session, and bytes a value.
 const (
@@ -48,6 +54,9 @@ func sessionEnvironment(environ []string, account Account) []string {
 
 // acceptable says whether a client may set a variable to a value.
 func acceptable(name, value string) bool {
+	if lookedUp.MatchString(name) && leadsOut.MatchString(value) {
+		return false
+	}
 	return accepted.MatchString(name) && len(value) <= longestVariable && !strings.ContainsRune(value, 0)
 }
 

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -433,9 +434,20 @@ func (w *wire) run(number uint32, command string) (string, error) {
 		return "", fmt.Errorf("exec is refused (%w)", err)
 	}
 	said, err := w.ended(number)
-	_ = w.send(ssh.Marshal(struct {
+	_ = w.send(channelClose(channel))
+	return said, err
+}
+
+func channelClose(channel uint32) []byte {
+	return ssh.Marshal(struct {
 		Number  byte
 		Channel uint32
-	}{msgChannelClose, channel}))
-	return said, err
+	}{msgChannelClose, channel})
+}
+
+// port is the port of an address.
+func port(address string) uint32 {
+	_, text, _ := net.SplitHostPort(address)
+	number, _ := strconv.ParseUint(text, 10, 16)
+	return uint32(number)
 }
