@@ -17,6 +17,7 @@ var forwards = []struct {
 	{"no-pty", "listen", "localhost", 8080, true},
 	{"no-pty", "listen", "", 0, true},
 	{"no-pty", "connect", "192.0.2.1", 65536, false},
+	{"no-pty", "listen", strings.Repeat("a", longestHost+1), 80, false},
 	{"restrict", "connect", "192.0.2.1", 80, false},
 	{"restrict", "listen", "localhost", 8080, false},
 	{"no-port-forwarding", "connect", "127.0.0.1", 80, false},

@@ -149,6 +149,7 @@ var mistakes = []struct {
 	{"typographic quotes", "from=\u201c192.0.2.1\u201d ALICE", 1, "the value of from is not in double quotes", "plain double quotes"},
 	{"quote left open", `command="true ALICE`, 1, "is never closed", `\"`},
 	{"quote inside", `command="echo "hi"" ALICE`, 1, "right after command comes neither", `\"`},
+	{"quote behind", `no-pty"yes" ALICE`, 1, "right after no-pty comes neither", "by a comma"},
 	{"no value", "command ALICE", 1, "command needs a value", `command="VALUE"`},
 	{"value of none", `no-pty="yes" ALICE`, 1, "no-pty takes no value", "write no-pty alone"},
 	{"twice", `from="192.0.2.1",from="192.0.2.2" ALICE`, 1, "from= stands twice", "keep one"},
@@ -229,6 +230,26 @@ func TestPrivateKeyIsOneFault(t *testing.T) {
 	_, faults = Parse("keys", rest)
 	for _, fault := range faults {
 		showsNoKey(t, rest, fault)
+	}
+}
+
+// There is one way to write a key, so that what is compared is what was written.
+func TestBase64IsStrict(t *testing.T) {
+	t.Parallel()
+	line := written(securityKey(alice))
+	must(t, line)
+	last := len(line) - len("A=")
+	if line[last+1] != '=' {
+		t.Fatalf("%s does not end in one equals sign", line)
+	}
+	for name, altered := range map[string]string{
+		"bits that are not used": line[:last] + string(line[last]+1) + "=",
+		"no equals sign":         line[:last+1],
+		"two of them":            line + "=",
+	} {
+		if keys, faults := Parse("keys", altered); len(keys) != 0 || len(faults) != 1 {
+			t.Errorf("%s: %d keys and %v", name, len(keys), faults)
+		}
 	}
 }
 

@@ -210,7 +210,7 @@ func (o *Options) expiryTime(value string) *Fault {
 	}
 	layout := map[int]string{8: "20060102", 12: "200601021504", 14: "20060102150405"}[len(digits)]
 	expires, err := time.ParseInLocation(layout, digits, zone)
-	if err != nil || layout == "" || strings.Trim(digits, "0123456789") != "" {
+	if err != nil || layout == "" {
 		return wrong(`write it as expiry-time="20301231Z", "203012312359Z" or "20301231235959Z"; without the Z it is local time`,
 			"expiry-time= has %s, which is no such date", shown(value))
 	}

@@ -47,9 +47,6 @@ func parseKey(kind, encoded string) (ssh.PublicKey, *Fault) {
 	if err != nil {
 		return nil, wrong(copyAgain, "the key is cut off or altered: its base64 is of no whole %s key", kind)
 	}
-	if public.Type() != kind {
-		return nil, otherType(kind, public.Type())
-	}
 	if weakness := weak(public); weakness != "" {
 		return nil, wrong(makeNew, "%s", weakness)
 	}
