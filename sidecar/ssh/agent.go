@@ -32,6 +32,9 @@ func (a *agentSocket) close() {
 func (c *connection) agentAt() (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return "", errGone
+	}
 	if c.agent != nil {
 		return c.agent.path(), nil
 	}

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -201,6 +202,10 @@ func (c *connection) windDown() {
 		s.notify(fmt.Sprintf("The ssh sidecar is stopping: this session ends in %s.", Grace))
 	}
 }
+
+// errGone refuses what was asked for by a client that has left since: release
+// would not know of it.
+var errGone = errors.New("the client is gone")
 
 // release ends all that outlives a channel: what listens for the client, and
 // the way to its agent.

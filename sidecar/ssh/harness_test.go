@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -247,8 +247,7 @@ func within(t *testing.T, done <-chan struct{}, what string) {
 	select {
 	case <-done:
 	case <-time.After(patience):
-		stacks := make([]byte, 1<<20)
-		t.Fatalf("waited in vain for %s\n%s", what, stacks[:runtime.Stack(stacks, true)])
+		t.Fatalf("waited in vain for %s\n%s", what, stacks())
 	}
 }
 
@@ -257,10 +256,16 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("waited in vain: %s\n%s", what, stacks[:runtime.Stack(stacks, true)])
+			t.Fatalf("waited in vain: %s\n%s", what, stacks())
 		}
 	}
+}
+
+// stacks is what everybody does, and how many of them.
+func stacks() string {
+	var text strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&text, 1)
+	return text.String()
 }
 
 // journal is the server's log.

@@ -74,6 +74,9 @@ func (c *connection) openListener(request *ssh.Request) (key string, l *remoteLi
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return key, nil, 0, errGone
+	}
 	if len(c.listeners) >= c.server.config.Limits.Channels {
 		return key, nil, 0, fmt.Errorf("this connection listens in %d places, which is the limit", len(c.listeners))
 	}
