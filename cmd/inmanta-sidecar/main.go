@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
+	"github.com/inmanta/inmanta-docker/sidecar/rsync"
 	"github.com/inmanta/inmanta-docker/sidecar/ssh"
 )
 
@@ -33,7 +35,16 @@ Usage:
 Exit codes: 0 it is so, 1 it is not, with one sentence on standard error.
 `
 
+// standIns are programs that the image does not have and clients ask for by
+// name: the ssh sidecar links their names to this binary.
+var standIns = map[string]func(args []string, in io.Reader, out, errors io.Writer) int{
+	"rsync": rsync.Main,
+}
+
 func main() {
+	if program, ok := standIns[filepath.Base(os.Args[0])]; ok {
+		os.Exit(program(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		// Never 2: the engine reserves it for health checks.
