@@ -50,6 +50,27 @@ func TestArgumentsOfSSH(t *testing.T) {
 	}
 }
 
+// Nothing of what is typed is lost, and nothing changes its order.
+func FuzzArgumentsOfSSH(f *testing.F) {
+	f.Add("-t -A bash -l")
+	f.Add("-vL 1:server:2 -- -x")
+	f.Add("- -")
+	f.Fuzz(func(t *testing.T, line string) {
+		args := strings.Fields(line)
+		r, err := parseSSH(args)
+		if err != nil || r.help || r.knownHosts {
+			return
+		}
+		rest := args[len(r.options):]
+		if len(rest) > len(r.command) { // the mark between the two
+			rest = rest[1:]
+		}
+		if !slices.Equal(r.options, args[:len(r.options)]) || !slices.Equal(r.command, rest) {
+			t.Errorf("%q is %+v", args, r)
+		}
+	})
+}
+
 // Host keys as the sidecar prints them, and the first one's fingerprint by ssh-keygen -l.
 const (
 	twoKeys = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOcN449jJ9InhNjci5jicHc/i0Mq78zwZy3pkO3PiwhA

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/inmanta/inmanta-docker/deployment"
 )
@@ -13,6 +14,8 @@ import (
 // something could not be learnt the zero value stands, and nothing is held
 // against anybody for it.
 type Facts struct {
+	// Now is when they were gathered.
+	Now time.Time
 	// Answered says that an engine answered; without it only the facts about
 	// files are there.
 	Answered bool

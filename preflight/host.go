@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/platforms"
@@ -118,6 +119,7 @@ func bind(e Endpoint) error {
 
 // files learns about the files of the deployment, which takes no engine.
 func (g *gathering) files() {
+	g.facts.Now = time.Now()
 	g.facts.EnvModes = map[string]fs.FileMode{}
 	for _, f := range g.deployment.EnvFiles {
 		if info, err := os.Stat(f.Path); err == nil {

@@ -36,14 +36,14 @@ func (r *report) keys() {
 	}
 	r.refuse(problem.Problem{
 		ID: "keys-missing", Where: settings.AuthorizedKeys,
-		What: "there is no public key, so nobody could log in to the ssh sidecar",
+		What: "there is no public key that counts, so nobody could log in to the ssh sidecar",
 		Fix: fmt.Sprintf("add yours (ssh-keygen makes one): echo \"%s='$(cat ~/.ssh/id_ed25519.pub)'\" >> %s; or leave docker-compose.ssh.yml out",
 			settings.AuthorizedKeys, r.envFile()),
 	})
 }
 
 // variableKeys judges the keys in the sidecar's variable, and returns how many
-// there are.
+// could log in.
 func (r *report) variableKeys() (valid int) {
 	text := r.stack.Project.Services[topology.SSH].Environment[settings.AuthorizedKeys]
 	if text == nil {
@@ -95,7 +95,7 @@ func (r *report) forgotten(file deployment.EnvFile) {
 	}
 }
 
-// keyText judges a text of authorized keys, and returns how many there are.
+// keyText judges a text of authorized keys, and returns how many could log in.
 // place says where a line of it stands, and what to call it.
 func (r *report) keyText(text string, place func(line int) (where, what string)) (valid int) {
 	keys, faults := authorizedkeys.Parse(settings.AuthorizedKeys, text)
@@ -103,10 +103,21 @@ func (r *report) keyText(text string, place func(line int) (where, what string))
 		where, what := place(max(fault.Line, 1))
 		r.refuse(problem.Problem{ID: "key-invalid", Where: where, What: what + fault.What, Fix: fault.Fix})
 	}
-	return len(keys)
+	for _, key := range keys {
+		if expires := key.Options.Expires; expires.IsZero() || !r.facts.Now.After(expires) {
+			valid++
+			continue
+		}
+		where, what := place(key.Line)
+		r.warn(problem.Problem{
+			ID: "key-expired", Where: where, What: what + "this key has expired, so it lets nobody in any more",
+			Fix: "take the line out, or give it a later expiry-time",
+		})
+	}
+	return valid
 }
 
-// keyFile judges a file of keys, and returns how many there are.
+// keyFile judges a file of keys, and returns how many could log in.
 func (r *report) keyFile(file KeyFile) (valid int) {
 	switch {
 	case file.Irregular:

@@ -28,7 +28,7 @@ func (l *lab) checked(problems, warnings []want) {
 	d, s := l.open()
 	looked, _ := Gather(context.Background(), at(l.T, "unix://"+l.dir+"/no.sock"), s, d)
 	f := fine(s)
-	f.KeyFiles = looked.KeyFiles
+	f.KeyFiles, f.Now = looked.KeyFiles, looked.Now
 	f.Sidecar = &deployment.Sidecar{Path: filepath.Join(l.dir, deployment.SidecarFile), Digest: "d", Processor: "amd64"}
 	gotProblems, gotWarnings := Check(d, s, f)
 	l.expect("problem", gotProblems, problems...)
@@ -71,6 +71,16 @@ func TestAuthorizedKeysOfTheVariable(t *testing.T) {
 			env:      "INMANTA_AUTHORIZED_KEYS=" + alice + "\nINMANTA_NAME=lab\nINMANTA_AUTHORIZED_KEYS=" + bob + "\n",
 			warnings: []want{{"keys-overwritten", ".env:1", "set again in line 3, and only that counts", "one a line, between single quotes"}},
 		},
+		"one that has expired": {
+			env:      "INMANTA_AUTHORIZED_KEYS='" + bob + "\nexpiry-time=\"20200101Z\" " + alice + "'\n",
+			warnings: []want{{"key-expired", ".env:2", "INMANTA_AUTHORIZED_KEYS, line 2: this key has expired", "expiry-time"}},
+		},
+		"all have expired": {
+			env:      "INMANTA_AUTHORIZED_KEYS='expiry-time=\"20200101Z\" " + alice + "'\n",
+			problems: []want{{"keys-missing", "INMANTA_AUTHORIZED_KEYS", "nobody could log in", "ssh-keygen"}},
+			warnings: []want{{"key-expired", ".env:1", "INMANTA_AUTHORIZED_KEYS: this key has expired", "expiry-time"}},
+		},
+		"one that has time yet": {env: "INMANTA_AUTHORIZED_KEYS='expiry-time=\"29990101Z\" " + alice + "'\n"},
 		"of the user's own overlay": {
 			overlay:  "services:\n  ssh:\n    environment:\n      INMANTA_AUTHORIZED_KEYS: ssh-rsa nonsense\n",
 			problems: []want{{"key-invalid", "own.yml:4", "INMANTA_AUTHORIZED_KEYS: ", ""}},

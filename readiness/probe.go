@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -74,18 +75,23 @@ func check(ctx context.Context, engine Engine, c Container, listens <-chan struc
 	}
 }
 
+// sshPort is the one that is not tried: an ssh server logs everybody who comes
+// and goes without a word, and says in its log when it listens.
+const sshPort = 22
+
 // listening closes the channel it returns when a TCP port of the container
 // begins to take connections. Where its addresses cannot be reached from here,
 // or it names no ports, that never happens.
 func listening(ctx context.Context, c Container) <-chan struct{} {
 	listens := make(chan struct{})
-	if len(c.addresses) == 0 || len(c.exposed) == 0 {
+	ports := slices.DeleteFunc(slices.Clone(c.exposed), func(port uint16) bool { return port == sshPort })
+	if len(c.addresses) == 0 || len(ports) == 0 {
 		return listens
 	}
 	var dialer net.Dialer
 	go func() {
 		for ctx.Err() == nil {
-			for _, port := range c.exposed {
+			for _, port := range ports {
 				dial, cancel := context.WithTimeout(ctx, time.Second)
 				connection, err := dialer.DialContext(dial, "tcp", net.JoinHostPort(c.addresses[0].String(), strconv.Itoa(int(port))))
 				cancel()
