@@ -96,12 +96,11 @@ func (l *login) proven(client ssh.ConnMetadata, key ssh.PublicKey, _ *ssh.Permis
 }
 
 func (l *login) decide(client ssh.ConnMetadata, key ssh.PublicKey, algorithm string) (*ssh.Permissions, error) {
-	l.last.key = ssh.FingerprintSHA256(key)
 	if l.self {
 		if !l.server.self.holds(key) {
 			return nil, errRefused
 		}
-		return permit(authorizedkeys.Grant{Fingerprint: l.last.key}), nil
+		return permit(authorizedkeys.Grant{}), nil
 	}
 	if !l.read {
 		l.fresh, _ = l.server.config.Keys.Read()
@@ -112,7 +111,13 @@ func (l *login) decide(client ssh.ConnMetadata, key ssh.PublicKey, algorithm str
 	grant, err := authorizedkeys.Decide(l.fresh, account, authorizedkeys.Attempt{
 		User: client.User(), Key: key, Remote: l.remote.Addr(), Now: time.Now(), SignatureAlgorithm: algorithm,
 	})
+	l.last.key = grant.Fingerprint
 	if err != nil {
+		// Of a certificate it is the key's that it is for.
+		var refusal authorizedkeys.Refusal
+		if errors.As(err, &refusal) {
+			l.last.key = refusal.Fingerprint
+		}
 		l.last.reason = err.Error()
 		return nil, errRefused
 	}
