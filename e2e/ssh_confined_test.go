@@ -1,0 +1,208 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// confined is what the sidecar's processes may do, as the kernel tells it, and
+// what a session tries nevertheless.
+func confined(s *sidecar) {
+	// One of every kind is running.
+	at := s.sit(24, 80, "ssh sidecar")
+	at.types("echo re''ady\r")
+	at.sees("ready\r\n")
+	session, err := s.dial().NewSession()
+	if err == nil {
+		err = session.RequestSubsystem("sftp")
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer session.Close()
+
+	seen := 0
+	for _, process := range s.processes() {
+		seen++
+		for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
+			if process.status[set] != "0000000000000000" {
+				s.t.Errorf("%s has %s %s", process, set, process.status[set])
+			}
+		}
+		if process.status["NoNewPrivs"] != "1" {
+			s.t.Errorf("%s may get new privileges", process)
+		}
+		for _, set := range []string{"Uid", "Gid", "Groups"} {
+			for _, id := range strings.Fields(process.status[set]) {
+				if id == "0" {
+					s.t.Errorf("%s has 0 among its %s %s", process, set, process.status[set])
+				}
+			}
+		}
+	}
+	if seen < 4 {
+		s.t.Errorf("with a shell and an sftp session there are only %d processes", seen)
+	}
+
+	// The server is process 1 of its container, and of another real uid than its sessions.
+	shell := func(line string) result { return s.sh("ssh sidecar " + quoted(line)) }
+	for _, line := range []string{
+		"kill -TERM 1", "kill -STOP 1", "kill -0 1", "kill -HUP 1",
+		"cat /proc/1/environ", "head -c 1 /proc/1/mem", "ls /proc/1/fd", "ls /proc/1/cwd/", "cat /proc/1/maps",
+		"cat /etc/inmanta-sidecar/host-keys/*", "ls /etc/inmanta-sidecar/host-keys",
+		"cat > /usr/local/bin/inmanta-sidecar", "touch /usr/local/bin/evil", "touch /etc/inmanta-sidecar/authorized_keys.d/evil",
+		"mount -t tmpfs none /mnt", "chown 0 /var/lib/inmanta", "unshare -U true", "su -c true", "mknod /tmp/null c 1 3", "chroot / true",
+	} {
+		if r := shell(line); r.code == 0 {
+			s.t.Errorf("a session can %s:\n%s", line, r.stdout)
+		}
+	}
+	if r := shell(inPython(`
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+for request in (16, 0x4206): # PTRACE_ATTACH, PTRACE_SEIZE
+    if libc.ptrace(request, 1, 0, 0) == 0 or ctypes.get_errno() != 1:
+        raise SystemExit("traced")
+local = ctypes.create_string_buffer(1)
+class iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+if libc.process_vm_readv(1, ctypes.byref(iovec(ctypes.addressof(local), 1)), 1, ctypes.byref(iovec(0x400000, 1)), 1, 0) >= 0:
+    raise SystemExit("read")
+for become in (os.setuid, os.setgid, lambda i: os.setgroups([i])):
+    try:
+        become(0)
+    except PermissionError:
+        continue
+    raise SystemExit("became root")`)); r.code != 0 {
+		s.t.Errorf("a session that traces the server, reads it or becomes root: %s%s", r.stdout, r.stderr)
+	}
+	// After all that it still serves, and shows nobody its secrets.
+	s.prints("ssh sidecar echo serves", "serves")
+	environment := s.ok("ssh sidecar env")
+	for _, secret := range []string{"AUTHORIZED_KEYS", "PASSWORD"} {
+		if strings.Contains(environment, secret) {
+			s.t.Errorf("the session's environment has %s:\n%s", secret, environment)
+		}
+	}
+	at.types("exit\r")
+	at.leaves(0)
+}
+
+// process is one of the sidecar's, as /proc shows it.
+type process struct {
+	command string
+	status  map[string]string
+}
+
+func (p process) String() string { return fmt.Sprintf("%q (%s)", p.command, p.status["Pid"]) }
+
+// processes are those of the sidecar's container, but for what the engine starts there.
+func (s *sidecar) processes() []process {
+	s.t.Helper()
+	const walk = `for p in /proc/[0-9]*; do
+		[ "$p" = "/proc/$$" ] && continue
+		tr '\0' ' ' < "$p/cmdline"; echo
+		cat "$p/status" && echo ==
+	done 2>/dev/null; true`
+	// The one who looks is inside as well, and so are the engine's health checks:
+	// their parent is none of the container's.
+	var all []process
+	for _, text := range strings.Split(s.docker("exec", s.container(), "bash", "-c", walk), "==\n") {
+		command, status, _ := strings.Cut(strings.TrimSuffix(text, "=="), "\n")
+		p := process{strings.TrimSpace(command), map[string]string{}}
+		for line := range strings.Lines(status) {
+			name, value, _ := strings.Cut(line, ":")
+			p.status[name] = strings.TrimSpace(value)
+		}
+		parent, err := strconv.Atoi(p.status["PPid"])
+		if err != nil || parent == 0 && p.status["Pid"] != "1" {
+			continue
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// crashOfOne is a session whose processes are killed: nobody else notices.
+func crashOfOne(s *sidecar) {
+	bystander := s.sit(24, 80, "ssh sidecar")
+	bystander.types("echo re''ady $SSH_CONNECTION\r")
+	bystander.sees("ready ")
+	session, err := s.dial().NewSession()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer session.Close()
+
+	for _, victim := range []string{
+		"ssh -tt sidecar 'echo $PPID $$; exec sleep 1000' < /dev/zero",
+		"ssh sidecar 'echo $PPID $$; exec sleep 1000'",
+	} {
+		at := s.sit(24, 80, "bash -c "+quoted(victim))
+		at.sees("\n")
+		line, _, _ := strings.Cut(at.all(), "\n")
+		pids := strings.Fields(line)
+		if len(pids) != 2 {
+			s.t.Fatalf("the victim says %q", line)
+		}
+		// Its own process, and whatever started it, unless that is the server.
+		for _, pid := range []string{pids[1], pids[0]} {
+			if pid != "1" {
+				s.sh("ssh sidecar kill -9 " + pid)
+			}
+		}
+		at.leaves(255)
+	}
+	// An sftp session, whose server is a process of its own: the one with this connection's address.
+	client := s.dial()
+	asking, err := client.NewSession()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	connection, err := asking.Output("printenv SSH_CONNECTION")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sftp, err := client.NewSession()
+	if err == nil {
+		err = sftp.RequestSubsystem("sftp")
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.killWith("SSH_CONNECTION=" + strings.TrimSpace(string(connection)))
+
+	bystander.types("echo st''ill $((6*7))\r")
+	bystander.sees("still 42\r\n")
+	bystander.types("exit\r")
+	bystander.leaves(0)
+	if out, err := session.Output("echo here"); err != nil || string(out) != "here\n" {
+		s.t.Errorf("a session beside those that were killed: %q, %v", out, err)
+	}
+}
+
+// killWith kills -9 every process of the sidecar that has this in its environment.
+func (s *sidecar) killWith(variable string) {
+	s.t.Helper()
+	killed := 0
+	for line := range strings.Lines(s.docker("top", s.container(), "-eo", "pid")) {
+		pid, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil {
+			continue // the heading
+		}
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err == nil && slices.Contains(strings.Split(string(environment), "\x00"), variable) {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				s.t.Fatal(err)
+			}
+			killed++
+		}
+	}
+	if killed == 0 {
+		s.t.Fatalf("no process with %s is there to be killed, which takes root on the engine's machine", variable)
+	}
+}
