@@ -175,9 +175,14 @@ func (f *fields) bytes() []byte {
 	return f.take(int(n))
 }
 
-// name is a string that no NUL byte can cut short on its way to the kernel.
+// name is a path, or another name, that the kernel may take: not longer than
+// any, and with no NUL byte that would cut it short.
 func (f *fields) name() string {
 	name := f.bytes()
+	if len(name) >= maxPath {
+		f.fault = "a name longer than any path"
+		return ""
+	}
 	if bytes.IndexByte(name, 0) >= 0 {
 		f.fault = "a name with a NUL byte in it"
 		return ""
