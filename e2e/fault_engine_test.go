@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +17,9 @@ import (
 	"testing"
 )
 
-// The engine dies under a stack that serves, alone and with all its containers,
-// and is started again as make up does it: the stack comes back by itself, with
-// its data.
+// The engine dies under a stack that is starting or serves, is told to end, or
+// dies with all its containers, and is started again as make up does it: the
+// stack comes back by itself, with its data, and whoever waits for it is told.
 func TestEngineComesBack(t *testing.T) {
 	t.Parallel()
 	s := newFragile(t)
@@ -27,23 +29,71 @@ func TestEngineComesBack(t *testing.T) {
 	m.must("inmanta-docker up")
 	m.must("docker exec " + s.server() + " inmanta-cli project create --name precious")
 
-	for _, death := range []struct{ name, line string }{
-		{"the engine alone", `kill -9 "$(cat /run/docker.pid)"`},
-		// Nowhere but on the machine of our own.
-		{"everything, as when the power fails", `[ "$(cat /proc/1/comm)" = sleep ] && kill -9 -1`},
-	} {
-		m.run(death.line) // which may end the shell too
+	restart := func() {
+		t.Helper()
 		if r := m.run("inmanta-docker status"); r.code != 1 || !strings.Contains(r.stderr, "no container engine answers") {
-			t.Errorf("%s is dead, and status ends with %d:\n%s%s", death.name, r.code, r.stdout, r.stderr)
+			t.Errorf("the engine is gone, and status ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
 		}
 		m.must("host-engine")
-		s.until("all is well again after the death of "+death.name, func() bool { return m.run("inmanta-docker status").code == 0 })
+	}
+	same := func(death string) {
+		t.Helper()
+		s.until("all is well again after the death of "+death, func() bool { return m.run("inmanta-docker status").code == 0 })
 		if r := m.must("docker exec " + s.server() + " inmanta-cli project list"); !strings.Contains(r.stdout, "precious") {
-			t.Errorf("after the death of %s the project is lost:\n%s", death.name, r.stdout)
+			t.Errorf("after the death of %s the project is lost:\n%s", death, r.stdout)
 		}
 		if r := m.run("inmanta-docker up --dry-run"); r.code != 0 {
-			t.Errorf("after the death of %s up would change something:\n%s%s", death.name, r.stdout, r.stderr)
+			t.Errorf("after the death of %s up would change something:\n%s%s", death, r.stdout, r.stderr)
 		}
+	}
+	const engine = `"$(cat /run/docker.pid)"`
+	m.upOutlives("kill -9 "+engine, restart)
+	same("the engine alone")
+	m.upOutlives("kill "+engine, restart)
+	same("the engine, which was told to end")
+	// Nowhere but on the machine of our own; it may end the shell, too.
+	m.run(`[ "$(cat /proc/1/comm)" = sleep ] && kill -9 -1`)
+	restart()
+	same("everything, as when the power fails")
+}
+
+// upOutlives has the engine die while up waits for the orchestrator: up says so,
+// and ends well when the engine is back and the stack serves.
+func (m *machine) upOutlives(death string, restart func()) {
+	m.s.t.Helper()
+	m.must("docker rm -f " + m.s.server())
+	up := m.command("exec inmanta-docker up --json")
+	var stdout bytes.Buffer
+	up.Stdout = &stdout
+	events, err := up.StderrPipe()
+	if err == nil {
+		err = up.Start()
+	}
+	if err != nil {
+		m.s.t.Fatal(err)
+	}
+	var all []string
+	died, back := false, false
+	for lines := bufio.NewScanner(events); lines.Scan(); {
+		all = append(all, lines.Text())
+		var e struct{ ID, Text string }
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			m.s.t.Errorf("%q: %v", lines.Text(), err)
+		}
+		switch {
+		case !died && e.ID == "Container "+m.s.server() && e.Text == "Waiting":
+			died = true
+			m.must(death)
+		case e.ID == "Container engine" && e.Text == "Gone":
+			// One that was told to end is gone when its process is.
+			m.must(`while cat /proc/[0-9]*/stat 2>/dev/null | grep -q "(dockerd) [^Z]"; do sleep 0.05; done`)
+			restart()
+		case e.ID == "Container engine" && e.Text == "Back":
+			back = true
+		}
+	}
+	if err := up.Wait(); err != nil || !died || !back || !strings.Contains(stdout.String(), `"serving": true`) {
+		m.s.t.Errorf("%s: up ends with %v (the engine died: %v, and came back: %v):\n%s\n%s", death, err, died, back, stdout.String(), strings.Join(all, "\n"))
 	}
 }
 

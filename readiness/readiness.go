@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -40,6 +41,8 @@ type Engine interface {
 	ExecInspect(context.Context, string, client.ExecInspectOptions) (client.ExecInspectResult, error)
 	// Events begins to listen before it returns.
 	Events(context.Context, client.EventsListOptions) client.EventsResult
+	// Dialer makes a new connection with the engine.
+	Dialer() func(context.Context) (net.Conn, error)
 	// DaemonHost is where the engine listens: "unix:///var/run/docker.sock".
 	DaemonHost() string
 }
@@ -82,14 +85,17 @@ type API struct {
 	URL string `json:"url"`
 	// Status is what it says of itself; nil when it asks for a login.
 	Status *orchestrator.Status `json:"status,omitempty"`
+	// Reservation says that it serves, asks for a login, and reports something
+	// that nobody can read without one; empty when all is well.
+	Reservation string `json:"reservation,omitempty"`
 }
 
 // Wait returns as soon as the stack serves. Call it once its containers have
-// been started. The error is a *Report when a container failed or ctx's deadline
-// passed, ctx's own error when ctx was cancelled, and else a problem with the
-// engine.
+// been started. An engine that goes away is waited for, too. The error is a
+// *Report when a container failed or ctx's deadline passed, ctx's own error when
+// ctx was cancelled, and else a problem with the engine.
 func Wait(ctx context.Context, engine Engine, stack Stack, report progress.Report) (Result, error) {
-	w := &watch{engine: engine, report: report, seen: make(chan observation, 64), lost: make(chan error, 1), tasks: map[string]context.CancelFunc{}}
+	w := &watch{engine: engine, report: report}
 	return w.run(ctx, state{stack: stack})
 }
 
@@ -130,27 +136,51 @@ func explain(ctx context.Context, engine Engine, s state, v verdict, culprit *st
 type watch struct {
 	engine Engine
 	report progress.Report
-	seen   chan observation
-	lost   chan error                    // the events have ended
-	tasks  map[string]context.CancelFunc // what is being looked at, by call.key
-	news   sync.Map                      // by container ID, chan struct{}: its log goes on
 	shown  map[string]standing
-	wait   sync.WaitGroup
+	// What follows is of one connection with the engine.
+	seen  chan observation
+	lost  chan error                    // the engine does not answer any more
+	tasks map[string]context.CancelFunc // what is being looked at, by call.key
+	news  sync.Map                      // by container ID, chan struct{}: its log goes on
+	wait  sync.WaitGroup
 }
 
+// run waits, on one connection with the engine after the other: an engine that
+// is started again brings the containers back that it stopped.
 func (w *watch) run(ctx context.Context, s state) (Result, error) {
+	for {
+		var lost lostEngine
+		result, now, err := w.connected(ctx, s)
+		if !errors.As(err, &lost) {
+			return result, err
+		}
+		s = now
+		if err := w.comeBack(ctx, s.stack.Project, lost.error); err != nil {
+			return Result{}, w.failed(ctx, s, err)
+		}
+	}
+}
+
+// connected waits for as long as the engine answers; a lostEngine is the error
+// when it does not, and the state then what was seen until then.
+func (w *watch) connected(ctx context.Context, s state) (Result, state, error) {
 	looking, stop := context.WithCancel(ctx)
 	defer w.wait.Wait()
 	defer stop()
+	w.seen, w.lost, w.tasks = make(chan observation, 64), make(chan error, 1), map[string]context.CancelFunc{}
 
 	// Listen first, then look: what happens in between is not missed.
 	w.listen(looking, s.stack.Project)
 	containers, err := Observe(looking, w.engine, s.stack.Project)
-	if err != nil {
-		return Result{}, w.failed(ctx, s, err)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return Result{}, s, w.failed(ctx, s, ctx.Err())
+	default:
+		return Result{}, s, lostEngine{err}
 	}
 	if len(containers) == 0 && len(s.stack.expected()) == 0 {
-		return Result{}, problem.Problem{
+		return Result{}, s, problem.Problem{
 			ID: "no-containers", Where: "project " + s.stack.Project,
 			What: "there is nothing to wait for: it has no containers", Fix: "start it: inmanta-docker up",
 		}
@@ -160,43 +190,51 @@ func (w *watch) run(ctx context.Context, s state) (Result, error) {
 		v := judge(s)
 		w.show(s, v)
 		if v.done {
-			return result(s), nil
+			return result(s), s, nil
 		}
 		if v.culprit != nil {
-			return Result{}, w.explain(ctx, s, v, v.culprit, false)
+			// An engine that is told to end stops its containers first, and the next one starts them again.
+			if err := w.reachable(ctx); v.culprit.stopped() && err != nil {
+				return Result{}, s, lostEngine{err}
+			}
+			return Result{}, s, w.explain(ctx, s, v, v.culprit, false)
 		}
 		w.look(looking, s, v)
 		select {
 		case o := <-w.seen:
 			before := len(s.runs)
 			if s = next(s, o); before > 0 && len(s.runs) == 0 {
-				return Result{}, problem.Problem{
+				return Result{}, s, problem.Problem{
 					ID: "removed", Where: "project " + s.stack.Project,
 					What: "somebody removed its containers while it was starting", Fix: "if that was a mistake, start it again: inmanta-docker up",
 				}
 			}
 		case err := <-w.lost:
-			return Result{}, w.failed(ctx, s, err)
+			return Result{}, s, lostEngine{err}
 		case <-ctx.Done():
-			return Result{}, w.failed(ctx, s, ctx.Err())
+			return Result{}, s, w.failed(ctx, s, ctx.Err())
 		}
 	}
 }
 
 // failed turns an error of the engine's, or the end of ctx, into the wait's own.
 func (w *watch) failed(ctx context.Context, s state, err error) error {
+	var lost lostEngine
 	switch {
+	case errors.As(err, &lost) && !errors.Is(ctx.Err(), context.Canceled):
+		what := "the container engine stopped answering while the deployment was starting"
+		if ctx.Err() != nil {
+			what = "the container engine went away while the deployment was starting, and did not come back in time"
+		}
+		return problem.Problem{
+			ID: "engine-lost", Where: w.engine.DaemonHost(), What: fmt.Sprintf("%s (%v)", what, lost.error),
+			Fix: "start the engine again, then run: inmanta-docker up; nothing is lost", Err: err,
+		}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		v := judge(s)
 		return w.explain(ctx, s, v, latest(s, v), true)
-	case ctx.Err() != nil:
-		return ctx.Err()
 	default:
-		return problem.Problem{
-			ID: "engine-lost", Where: w.engine.DaemonHost(),
-			What: fmt.Sprintf("the container engine stopped answering while the deployment was starting (%v)", err),
-			Fix:  "start the engine again, then run: inmanta-docker up; nothing is lost", Err: err,
-		}
+		return ctx.Err()
 	}
 }
 
@@ -244,7 +282,11 @@ func (w *watch) show(s state, v verdict) {
 			if status := s.api.api.Status; status != nil {
 				detail = fmt.Sprintf("%s %s", status.Product, status.Version)
 			}
-			w.report(progress.Event{ID: "Orchestrator", Text: "Serving", Detail: detail, Status: progress.Done})
+			event := progress.Event{ID: "Orchestrator", Text: "Serving", Detail: detail, Status: progress.Done}
+			if s.api.api.Reservation != "" {
+				event.Detail, event.Status = s.api.api.Reservation, progress.Warning
+			}
+			w.report(event)
 		}
 	}
 	w.shown = shown

@@ -207,6 +207,10 @@ type standing struct {
 	why string
 }
 
+// stopped says that somebody stopped the container, which the engine would
+// otherwise have started again.
+func (st standing) stopped() bool { return st.State == "exited" && st.restarted && st.Error == "" }
+
 // stand judges one run on its own.
 func (s state) stand(r run) standing {
 	st := standing{Container: r.Container, word: "Waiting"}
