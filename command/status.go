@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -152,6 +154,14 @@ func (s survey) askOrchestrator(ctx context.Context, containers []readiness.Cont
 		defer api.Close()
 		found.URL = url
 		answer, err := api.Status(ctx)
+		if errors.Is(err, orchestrator.ErrLogin) {
+			// Its verdict is all that it gives to everybody.
+			well, failed := api.Healthy(ctx)
+			if failed == nil && !well {
+				failed = fmt.Errorf("%w, and reports a warning or an error to those who have one", err)
+			}
+			return failed
+		}
 		if err != nil {
 			return err
 		}

@@ -137,6 +137,7 @@ func (w *watch) keepAsking(ctx context.Context, c call) {
 			client.Close()
 		}
 	}()
+	var reserved time.Time // since when it has answered with a reservation only
 	for ctx.Err() == nil {
 		began := time.Now()
 		a := c.ask(ctx, clients, urls)
@@ -146,11 +147,20 @@ func (w *watch) keepAsking(ctx context.Context, c call) {
 				a = again
 			}
 		}
+		switch {
+		case a.api.Reservation == "":
+			reserved = time.Time{}
+		case reserved.IsZero():
+			reserved = began
+		}
+		a = a.settle(began.Sub(reserved), began.Sub(c.run.Started))
 		w.tell(ctx, a)
 		gap := tight
 		switch {
 		case a.serving:
 			gap = settled
+		case a.api.Reservation != "":
+			gap = 10 * tight // it is waited for a while, and asked meanwhile
 		case urls[len(urls)-1] == "":
 			gap = pause(time.Since(began), false)
 		}
@@ -165,7 +175,7 @@ func (w *watch) keepAsking(ctx context.Context, c call) {
 func (c call) ask(ctx context.Context, clients []*orchestrator.Client, urls []string) answered {
 	a := answered{id: c.run.ID, started: c.run.Started}
 	for i, client := range clients {
-		a.serving, a.why, a.api.Status = question(ctx, client)
+		a.serving, a.why, a.api = question(ctx, client)
 		a.api.URL = urls[i]
 		if a.serving || a.why != silent {
 			break
@@ -180,31 +190,54 @@ const silent = "does not answer on its API yet"
 // question asks the API once whether it serves. An orchestrator that shows its
 // status only to those who log in is asked for its verdict, which is stricter:
 // no warning may stand.
-func question(ctx context.Context, api *orchestrator.Client) (serving bool, why string, status *orchestrator.Status) {
-	answer, err := api.Status(ctx)
+func question(ctx context.Context, orch *orchestrator.Client) (serving bool, why string, api API) {
+	answer, err := orch.Status(ctx)
 	switch {
 	case err == nil:
 		serving, why = orchestrator.Serving(answer)
 		if !serving {
 			why = "answers, and is not all there: " + why
 		}
-		return serving, why, &answer
+		return serving, why, API{Status: &answer}
 	case errors.Is(err, orchestrator.ErrLogin):
-		healthy, err := api.Healthy(ctx)
+		healthy, err := orch.Healthy(ctx)
 		if healthy {
-			return true, "", nil
+			return true, "", API{}
 		}
 		if err != nil {
-			return false, fmt.Sprintf("asks for a login, and for the rest: %v", err), nil
+			return false, fmt.Sprintf("asks for a login, and for the rest: %v", err), API{}
 		}
-		return false, "asks for a login, and reports a warning or an error to those who have one", nil
+		return false, reservation, API{Reservation: reservation}
 	case errors.Is(err, orchestrator.ErrTimeout):
-		return false, "takes connections on its API and does not answer in time", nil
+		return false, "takes connections on its API and does not answer in time", API{}
 	case errors.Is(err, orchestrator.ErrNotOrchestrator), errors.Is(err, orchestrator.ErrServer):
-		return false, fmt.Sprintf("does not answer as it should: %v", err), nil
+		return false, fmt.Sprintf("does not answer as it should: %v", err), API{}
 	default:
-		return false, silent, nil
+		return false, silent, API{}
 	}
+}
+
+// reservation is all that is known of what an orchestrator reports only to those
+// who log in: its verdict does not tell a warning from an error.
+const reservation = "asks for a login, and reports a warning or an error to those who have one"
+
+const (
+	// standingFor is how long it has to have that reservation to serve all the same.
+	// It begins to answer once all its parts have started, and one that loses its
+	// database ends itself within 5 s: what is left by then is a warning, such as
+	// of a licence that ends soon, which would stand in the way for good.
+	standingFor = 10 * time.Second
+	// grown is how long it has to run for that to have been so before anybody asked.
+	grown = time.Minute
+)
+
+// settle has an orchestrator serve whose reservation has stood for long enough;
+// age is for how long it has run.
+func (a answered) settle(stood, age time.Duration) answered {
+	if a.api.Reservation != "" && (stood >= standingFor || age >= grown) {
+		a.serving, a.why = true, ""
+	}
+	return a
 }
 
 // listen subscribes to what happens to the project's containers, from before it

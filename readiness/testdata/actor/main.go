@@ -56,7 +56,7 @@ func main() {
 					must(connection.Close())
 				}
 			}()
-		case "serve": // the orchestrator's API: ok, login, disconnected
+		case "serve": // the orchestrator's API: ok, login, warned (and login), disconnected
 			listener, err := net.Listen("tcp", ":8888")
 			must(err)
 			go func() { must(http.Serve(listener, api(what))) }()
@@ -81,7 +81,7 @@ func api(kind string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/serverstatus", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		if kind == "login" {
+		if kind == "login" || kind == "warned" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -90,6 +90,9 @@ func api(kind string) http.Handler {
 	})
 	mux.HandleFunc("GET /api/v2/health", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		if kind == "warned" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
 		fmt.Fprint(w, `{"data": null}`)
 	})
 	return mux
