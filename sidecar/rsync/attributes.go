@@ -10,17 +10,15 @@ import (
 
 // setAttributes gives what is at name what the transfer knows of e: owner and
 // group as far as we may, time, mode. has is what is known of it, nil to look.
-// exactly sets a time that only differs in nanoseconds too.
-func (s *session) setAttributes(t *tree.Tree, name string, e *entry, has *unix.Stat_t, exactly bool) {
-	if s.dryRun {
-		return
-	}
+// exactly sets a time that only differs in nanoseconds too. It says whether
+// anything was, or in a dry run would have been, changed.
+func (s *session) setAttributes(t *tree.Tree, name string, e *entry, has *unix.Stat_t, exactly bool) (changed bool) {
 	mode := e.permissions()
 	if has == nil {
 		stat, err := t.Stat(name)
 		if err != nil {
 			s.complain("stat", t.Full(name), err)
-			return
+			return false
 		}
 		has = &stat
 		if !s.perms && e.directory() {
@@ -37,9 +35,10 @@ func (s *session) setAttributes(t *tree.Tree, name string, e *entry, has *unix.S
 		gid = int(e.gid)
 	}
 	if uid >= 0 || gid >= 0 {
-		if err := t.Chown(name, uid, gid); err != nil {
+		changed = true
+		if err := s.change(func() error { return t.Chown(name, uid, gid) }); err != nil {
 			s.complain("chown", t.Full(name), err)
-			return
+			return changed
 		}
 		// The kernel takes such bits away from a file that is given away.
 		current &^= unix.S_ISUID | unix.S_ISGID
@@ -50,14 +49,26 @@ func (s *session) setAttributes(t *tree.Tree, name string, e *entry, has *unix.S
 			same = e.modified == has.Mtim.Sec && e.nanoseconds == int32(has.Mtim.Nsec)
 		}
 		if !same {
-			if err := t.SetTime(name, time.Unix(e.modified, int64(e.nanoseconds))); err != nil {
+			changed = true
+			when := time.Unix(e.modified, int64(e.nanoseconds))
+			if err := s.change(func() error { return t.SetTime(name, when) }); err != nil {
 				s.complain("setting the time of", t.Full(name), err)
 			}
 		}
 	}
 	if !e.isLink() && (current^mode)&permissionBits != 0 {
-		if err := t.Chmod(name, mode); err != nil {
+		changed = true
+		if err := s.change(func() error { return t.Chmod(name, mode) }); err != nil {
 			s.complain("chmod", t.Full(name), err)
 		}
 	}
+	return changed
+}
+
+// change does something, unless this is a dry run.
+func (s *session) change(do func() error) error {
+	if s.dryRun {
+		return nil
+	}
+	return do()
 }

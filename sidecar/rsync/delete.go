@@ -2,6 +2,7 @@ package rsync
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -71,27 +72,38 @@ func (g *generator) deleteIn(directory string) error {
 		g.complain("opendir", g.full(directory), err)
 		return nil
 	}
-	for _, base := range names {
-		name := joined(directory, base)
-		if g.byName.has(name) {
+	for _, one := range g.lookAt(directory, names) {
+		if g.byName.has(one.name) || scope.Excluded(one.name, isDirectory(&one.has)) {
 			continue
 		}
-		has, err := g.tree.Stat(name)
-		if err != nil || scope.Excluded(name, isDirectory(&has)) {
-			continue
-		}
-		if g.oneFileSystem > 0 && has.Dev != own.Dev {
+		if g.oneFileSystem > 0 && one.has.Dev != own.Dev {
 			continue
 		}
 		if g.delete == delayed {
-			g.later = append(g.later, condemned{name, has})
+			g.later = append(g.later, one)
 			continue
 		}
-		if _, err := g.deleteItem(name, &has); err != nil {
+		if _, err := g.deleteItem(one.name, &one.has); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lookAt is what is in a directory, in the order it is deleted in: from the
+// last to the first.
+func (g *generator) lookAt(directory string, names []string) []condemned {
+	all := make([]condemned, 0, len(names))
+	for _, base := range names {
+		name := joined(directory, base)
+		if has, err := g.tree.Stat(name); err == nil {
+			all = append(all, condemned{name, has})
+		}
+	}
+	slices.SortFunc(all, func(a, b condemned) int {
+		return compareNames(b.name, isDirectory(&b.has), a.name, isDirectory(&a.has))
+	})
+	return all
 }
 
 func joined(directory, base string) string {
@@ -105,7 +117,7 @@ func joined(directory, base string) string {
 // whether it is gone.
 func (g *generator) deleteItem(name string, has *unix.Stat_t) (gone bool, err error) {
 	if isDirectory(has) {
-		empty, err := g.emptyDirectory(name, has, false)
+		empty, err := g.emptyDirectory(name, has)
 		if err != nil || !empty {
 			return false, err
 		}
@@ -127,9 +139,9 @@ func (g *generator) deleteItem(name string, has *unix.Stat_t) (gone bool, err er
 	return true, nil
 }
 
-// emptyDirectory deletes what is in a directory, without telling of it when
-// that only makes room, and says whether nothing is left.
-func (g *generator) emptyDirectory(directory string, has *unix.Stat_t, silently bool) (bool, error) {
+// emptyDirectory deletes what is in a directory, and says whether nothing is
+// left.
+func (g *generator) emptyDirectory(directory string, has *unix.Stat_t) (bool, error) {
 	if has.Mode&unix.S_IRWXU != unix.S_IRWXU && !g.privileged && !g.dryRun {
 		_ = g.tree.Chmod(directory, has.Mode&permissionBits|unix.S_IRWXU)
 	}
@@ -143,23 +155,13 @@ func (g *generator) emptyDirectory(directory string, has *unix.Stat_t, silently 
 		return false, nil
 	}
 	empty := true
-	for _, base := range names {
-		name := joined(directory, base)
-		inside, err := g.tree.Stat(name)
-		if err != nil {
-			continue
-		}
-		kept := scope.ExcludedFirmly(name, isDirectory(&inside))
-		if kept || g.oneFileSystem > 0 && inside.Dev != has.Dev {
+	for _, one := range g.lookAt(directory, names) {
+		kept := scope.ExcludedFirmly(one.name, isDirectory(&one.has))
+		if kept || g.oneFileSystem > 0 && one.has.Dev != has.Dev {
 			empty = false
 			continue
 		}
-		gone := false
-		if silently {
-			gone, err = g.removeAll(name, &inside)
-		} else {
-			gone, err = g.deleteItem(name, &inside)
-		}
+		gone, err := g.deleteItem(one.name, &one.has)
 		if err != nil {
 			return false, err
 		}
@@ -169,17 +171,6 @@ func (g *generator) emptyDirectory(directory string, has *unix.Stat_t, silently 
 		g.say(wire.Info, "cannot delete non-empty directory: %s", directory)
 	}
 	return empty, nil
-}
-
-// removeAll removes what is in the way, with what is in it.
-func (g *generator) removeAll(name string, has *unix.Stat_t) (bool, error) {
-	if isDirectory(has) {
-		empty, err := g.emptyDirectory(name, has, true)
-		if err != nil || !empty {
-			return false, err
-		}
-	}
-	return g.remove(name, has), nil
 }
 
 // remove removes one file or empty directory; with --backup a file is kept
@@ -220,10 +211,14 @@ func (g *generator) makeRoom(name string, has *unix.Stat_t, what string) bool {
 			g.say(wire.Info, "cannot delete non-empty directory: %s", name)
 		}
 	} else {
-		var err error
-		if gone, err = g.removeAll(name, has); err != nil {
-			g.say(wire.Error, "%s", err)
+		empty := true
+		if isDirectory(has) {
+			var err error
+			if empty, err = g.emptyDirectory(name, has); err != nil {
+				g.say(wire.Error, "%s", err)
+			}
 		}
+		gone = empty && g.remove(name, has)
 	}
 	if !gone {
 		g.told.Store(true)

@@ -47,7 +47,7 @@ func (g *generator) entry(index int32, e *entry) error {
 	}
 	if !g.perms {
 		there := has
-		if has != nil && isDirectory(has) {
+		if has != nil && has.Mode&unix.S_IFMT != e.kind() {
 			there = nil
 		}
 		e.mode = modeFor(e.mode, there, g.umask, g.executability)
@@ -61,7 +61,7 @@ func (g *generator) entry(index int32, e *entry) error {
 	case e.isSpecial() && g.specials:
 		return g.makeSpecial(index, e, name, has)
 	case !e.regular():
-		g.say(wire.Info, "skipping non-regular file %q", name)
+		g.say(wire.Info, "skipping non-regular file %s", quoted(name))
 		return nil
 	}
 	return g.regularFile(index, e, name, has)
@@ -118,7 +118,7 @@ func (g *generator) notMade(index int32, e *entry) error {
 		g.skipping, e.skipped = e.name, true
 	}
 	if g.skips > 0 {
-		g.say(wire.Info, "not creating new %s %q", choose(e.directory(), "directory", "file"), e.name)
+		g.say(wire.Info, "not creating new %s %s", choose(e.directory(), "directory", "file"), quoted(e.name))
 	}
 	return g.links.skip(g, index, e)
 }
@@ -193,14 +193,13 @@ func (g *generator) skipDirectory(e *entry) error {
 func (g *generator) makeLink(index int32, e *entry, name string, has *unix.Stat_t) error {
 	if g.safeLinks && unsafeLink(e.link, e.name) {
 		if g.names > 0 {
-			g.say(wire.Info, "ignoring unsafe symlink %q -> %q", name, e.link)
+			g.say(wire.Info, "ignoring unsafe symlink %s -> %s", quoted(name), quoted(e.link))
 		}
 		return nil
 	}
 	if has != nil && has.Mode&unix.S_IFMT == unix.S_IFLNK {
 		if target, err := g.tree.Readlink(name); err == nil && target == e.link {
-			g.setAttributes(g.tree, name, e, has, false)
-			return g.made(index, e, has, 0)
+			return g.kept(index, e, name, has)
 		}
 	}
 	return g.create(index, e, name, has, "symlink", func(at string) error { return g.tree.Symlink(e.link, at) })
@@ -208,8 +207,7 @@ func (g *generator) makeLink(index int32, e *entry, name string, has *unix.Stat_
 
 func (g *generator) makeSpecial(index int32, e *entry, name string, has *unix.Stat_t) error {
 	if has != nil && has.Mode&unix.S_IFMT == e.kind() {
-		g.setAttributes(g.tree, name, e, has, false)
-		return g.made(index, e, has, 0)
+		return g.kept(index, e, name, has)
 	}
 	return g.create(index, e, name, has, "special file", func(at string) error {
 		return g.tree.Mknod(at, e.kind()|0o600)
@@ -243,6 +241,15 @@ func (g *generator) create(index int32, e *entry, name string, has *unix.Stat_t,
 		has = nil
 	}
 	return g.made(index, e, has, itemLocal|itemChanged)
+}
+
+// kept is for what is there already, but for its attributes.
+func (g *generator) kept(index int32, e *entry, name string, has *unix.Stat_t) error {
+	changed := g.setAttributes(g.tree, name, e, has, false)
+	if g.names >= 2 && g.itemize == 0 {
+		g.say(wire.Info, "%s%s", name, choose(changed, "", " is uptodate"))
+	}
+	return g.made(index, e, has, 0)
 }
 
 // made tells of what needed no contents, and of other names for it.
@@ -279,11 +286,13 @@ func (g *generator) regularFile(index int32, e *entry, name string, has *unix.St
 		has = nil
 	}
 	if has != nil && g.unchanged(e, name, has) {
-		g.setAttributes(g.tree, name, e, has, false)
-		return g.made(index, e, has, 0)
+		return g.kept(index, e, name, has)
 	}
 	if has != nil && g.appending > 0 && has.Size >= e.size {
 		return g.links.skip(g, index, e)
+	}
+	if !g.links.lead(index, e, has) {
+		return nil
 	}
 	return g.request(index, e, has, false)
 }

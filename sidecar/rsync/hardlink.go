@@ -8,11 +8,14 @@ import (
 type linkGroup struct {
 	leader  int32 // the index of the name that is transferred; -1: none yet
 	done    bool  // and it is in its place
+	left    int   // names not looked at yet
+	seen    map[int32]bool
 	waiting []int32
 }
 
 // linkGroups are the files with several names, with option --hard-links. One
-// name of each is transferred, the others are made links to it.
+// name of each is transferred, the others are made links to it: one that is
+// there already if possible, else the last one.
 type linkGroups struct {
 	groups map[int32]*linkGroup
 }
@@ -30,7 +33,7 @@ func newLinkGroups(s *session, files list) *linkGroups {
 	}
 	for group, count := range names {
 		if count > 1 {
-			l.groups[group] = &linkGroup{leader: -1}
+			l.groups[group] = &linkGroup{leader: -1, left: count, seen: map[int32]bool{}}
 		}
 	}
 	return l
@@ -44,15 +47,24 @@ func (l *linkGroups) of(e *entry) *linkGroup {
 	return l.groups[e.group]
 }
 
-// follow makes a file a link to the leader of its group and says that nothing
-// more is to be done; the leader itself is to be transferred.
+// look counts a name as looked at.
+func (l *linkGroup) look(index int32) {
+	if !l.seen[index] {
+		l.seen[index] = true
+		l.left--
+	}
+}
+
+// follow makes a file a link to the leader of its group, or lets it wait for
+// it, and says that nothing more is to be done.
 func (l *linkGroups) follow(g *generator, index int32, e *entry, name string, has *unix.Stat_t) (bool, error) {
 	group := l.of(e)
-	switch {
-	case group == nil || group.leader == index:
+	if group == nil {
 		return false, nil
-	case group.leader < 0:
-		group.leader = index
+	}
+	group.look(index)
+	switch {
+	case group.leader < 0 || group.leader == index:
 		return false, nil
 	case !group.done:
 		group.waiting = append(group.waiting, index)
@@ -61,13 +73,33 @@ func (l *linkGroups) follow(g *generator, index int32, e *entry, name string, ha
 	return true, g.link(index, e, name, g.files[group.leader], has)
 }
 
+// lead makes a file the leader of its group, unless it is better to wait for
+// one of the names to come: those may be there already.
+func (l *linkGroups) lead(index int32, e *entry, has *unix.Stat_t) bool {
+	group := l.of(e)
+	if group == nil {
+		return true
+	}
+	if has == nil && group.left > 0 {
+		group.waiting = append(group.waiting, index)
+		return false
+	}
+	group.leader = index
+	return true
+}
+
 // skip is for a file that will not be transferred: if others wait for it, one
 // of them is.
 func (l *linkGroups) skip(g *generator, index int32, e *entry) error {
-	if group := l.of(e); group == nil || group.leader != index {
+	group := l.of(e)
+	if group == nil {
 		return nil
 	}
-	return g.linkLeaderLost(index)
+	group.look(index)
+	if group.leader == index || group.leader < 0 && group.left == 0 {
+		return g.lostLeader(group)
+	}
+	return nil
 }
 
 // link makes a file another name of the leader's.
@@ -102,10 +134,10 @@ func (g *generator) link(index int32, e *entry, name string, leader *entry, has 
 // linkWaiting makes links to a file that is now in its place.
 func (g *generator) linkWaiting(index int32) error {
 	group := g.links.of(g.files[index])
-	if group == nil || group.leader != index {
+	if group == nil || group.leader >= 0 && group.leader != index {
 		return nil
 	}
-	group.done = true
+	group.leader, group.done = index, true
 	waiting := group.waiting
 	group.waiting = nil
 	for _, other := range waiting {
@@ -125,6 +157,11 @@ func (g *generator) linkLeaderLost(index int32) error {
 	if group == nil || group.leader != index || group.done {
 		return nil
 	}
+	return g.lostLeader(group)
+}
+
+// lostLeader looks at those who wait once more, as if for the first time.
+func (g *generator) lostLeader(group *linkGroup) error {
 	group.leader = -1
 	waiting := group.waiting
 	group.waiting = nil

@@ -260,8 +260,12 @@ func (o *options) check() error {
 	if o.verbose > 1 {
 		o.names, o.skips = 2, max(o.skips, 1)
 	}
-	if o.backup && o.suffix == "" && o.backupDir == "" {
-		o.suffix = "~"
+	if o.backup && o.backupDir == "" {
+		if o.suffix == "" {
+			o.suffix = "~"
+		}
+		// Kept files change the directories they are in.
+		o.noDirTimes = true
 	}
 	if strings.Contains(o.suffix, "/") {
 		return fatal(exitSyntax, "option --suffix: a suffix has no slash")

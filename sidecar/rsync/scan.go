@@ -265,7 +265,7 @@ func (c *scanner) directory(scope *filter.Scope, from, name string) error {
 func (c *scanner) unreadable(what, full string, err error) {
 	if errors.Is(err, unix.ENOENT) {
 		c.found.Or(troubleVanished)
-		c.say(wire.Warning, "directory has vanished: %q", full)
+		c.say(wire.Warning, "directory has vanished: %s", quoted(full))
 		return
 	}
 	c.found.Or(troubleGeneral)
@@ -348,11 +348,11 @@ func (c *scanner) unseen(full string, err error) {
 	if unix.Lstat(full, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFLNK {
 		c.found.Or(troubleGeneral)
 		c.told.Store(true)
-		c.say(wire.ErrorXfer, "symlink has no referent: %q", full)
+		c.say(wire.ErrorXfer, "symlink has no referent: %s", quoted(full))
 		return
 	}
 	c.found.Or(troubleVanished)
-	c.say(wire.Warning, "file has vanished: %q", full)
+	c.say(wire.Warning, "file has vanished: %s", quoted(full))
 }
 
 // sumOf is the checksum of a file for option --checksum; of one that cannot be

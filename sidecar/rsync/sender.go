@@ -212,7 +212,7 @@ func (s *session) sendFile(e *entry, r request, tokens delta.Tokens) error {
 func (s *session) unsent(index int32, full string, err error) {
 	if errors.Is(err, unix.ENOENT) {
 		s.found.Or(troubleVanished)
-		s.say(wire.Warning, "file has vanished: %q", full)
+		s.say(wire.Warning, "file has vanished: %s", quoted(full))
 	} else {
 		s.found.Or(troubleGeneral)
 		s.complain("send_files", full, err)

@@ -265,8 +265,12 @@ func (s *session) settled(tag wire.Tag, index int32) error {
 // complain tells the user of a file that could not be transferred.
 func (s *session) complain(what, path string, err error) {
 	s.told.Store(true)
-	s.say(wire.ErrorXfer, "rsync: [%s] %s %q failed: %s", s.role, what, path, reason(err))
+	s.say(wire.ErrorXfer, "rsync: [%s] %s %s failed: %s", s.role, what, quoted(path), reason(err))
 }
+
+// quoted is a name in a message. The client shows what is not printable in its
+// own way.
+func quoted(name string) string { return `"` + name + `"` }
 
 // say tells the user something.
 func (s *session) say(tag wire.Tag, format string, values ...any) {
