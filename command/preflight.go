@@ -31,14 +31,14 @@ Exit codes: 0 nothing keeps the deployment from starting; 1 something does.`,
 }
 
 func (a *app) preflight(ctx context.Context) error {
-	s, err := a.survey(ctx, false)
+	u := a.ui()
+	s, err := a.survey(ctx, u, false)
 	if err == nil {
 		defer s.engine.Close()
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	u := a.ui()
 	if a.json {
 		found := findings{Problems: append(problem.List{}, problem.In(err)...), Warnings: append(problem.List{}, s.warnings...)}
 		u.Value(found)

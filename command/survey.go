@@ -13,8 +13,10 @@ import (
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/preflight"
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
 	"github.com/inmanta/inmanta-docker/settings"
 	"github.com/inmanta/inmanta-docker/topology"
+	"github.com/inmanta/inmanta-docker/ui"
 )
 
 // survey is all that is known of a deployment, its host and its engine before
@@ -30,9 +32,9 @@ type survey struct {
 	warnings problem.List
 }
 
-// survey looks at everything, and refuses all that is wrong at once. The caller
-// closes the engine.
-func (a *app) survey(ctx context.Context, removeOrphans bool) (survey, error) {
+// survey looks at everything, and refuses all that is wrong at once. What may
+// take a while it shows on u. The caller closes the engine.
+func (a *app) survey(ctx context.Context, u *ui.UI, removeOrphans bool) (survey, error) {
 	d, err := deployment.Open(a.request)
 	if err != nil {
 		return survey{}, err
@@ -42,7 +44,9 @@ func (a *app) survey(ctx context.Context, removeOrphans bool) (survey, error) {
 	if s.engine, err = a.engine(); err != nil {
 		return s, err
 	}
-	problems, err := s.examine(ctx, loadErr, removeOrphans)
+	report, stop := u.Progress()
+	problems, err := s.examine(ctx, loadErr, removeOrphans, report)
+	stop()
 	if err != nil || len(problems) > 0 {
 		return s, errors.Join(err, problems.OrNil(), s.engine.Close())
 	}
@@ -50,7 +54,7 @@ func (a *app) survey(ctx context.Context, removeOrphans bool) (survey, error) {
 }
 
 // examine finds all that is wrong, and the plan if nothing is.
-func (s *survey) examine(ctx context.Context, loadErr error, removeOrphans bool) (problem.List, error) {
+func (s *survey) examine(ctx context.Context, loadErr error, removeOrphans bool, report progress.Report) (problem.List, error) {
 	if loadErr != nil {
 		problems, _ := preflight.Static(s.deployment, s.stack)
 		if !s.explained(problems, loadErr) {
@@ -62,7 +66,7 @@ func (s *survey) examine(ctx context.Context, loadErr error, removeOrphans bool)
 	var problems problem.List
 	var observeErr error
 	var group sync.WaitGroup
-	group.Go(func() { problems, s.warnings = s.check(ctx) })
+	group.Go(func() { problems, s.warnings = s.check(ctx, report) })
 	group.Go(func() { s.observed, observeErr = plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project)) })
 	group.Wait()
 	problems = append(problem.In(sidecarErr), problems...)
@@ -119,8 +123,8 @@ func (s survey) desired(removeOrphans bool) plan.Desired {
 }
 
 // check is preflight on an engine that answers.
-func (s *survey) check(ctx context.Context) (problems, warnings problem.List) {
-	facts, unknown := preflight.Gather(ctx, s.engine, s.stack, s.deployment)
+func (s *survey) check(ctx context.Context, report progress.Report) (problems, warnings problem.List) {
+	facts, unknown := preflight.Gather(ctx, s.engine, s.stack, s.deployment, report)
 	facts.Sidecar = s.sidecar
 	problems, warnings = preflight.Check(s.deployment, s.stack, facts)
 	return append(unknown, problems...), warnings

@@ -66,7 +66,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		}
 	}
 	defer func() { release() }()
-	s, err := a.survey(ctx, o.removeOrphans)
+	s, err := a.survey(ctx, u, o.removeOrphans)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/inmanta/inmanta-docker/engine"
+	"github.com/inmanta/inmanta-docker/progress"
 )
 
 // shared is the engine, and an image that all tests' containers are made from,
@@ -187,7 +188,7 @@ func (s *site) setting(name string) string {
 func (s *site) gather(e Engine) (Facts, []want) {
 	s.Helper()
 	d, stack := s.open()
-	f, failed := Gather(s.ctx, e, stack, d)
+	f, failed := Gather(s.ctx, e, stack, d, progress.Discard)
 	s.expect("problem of asking", failed)
 	problems, _ := Check(d, stack, f)
 	var found []want

@@ -22,6 +22,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
 	"github.com/inmanta/inmanta-docker/topology"
 )
 
@@ -44,10 +45,11 @@ const registryPatience = 5 * time.Second
 // read a volume that no other container has.
 //
 // The problems are those of asking: an engine that does not answer, or not
-// sensibly. The facts are then those that could be had all the same.
-func Gather(ctx context.Context, e Engine, s topology.Stack, d deployment.Deployment) (Facts, problem.List) {
+// sensibly. The facts are then those that could be had all the same. report is
+// told of what may take seconds.
+func Gather(ctx context.Context, e Engine, s topology.Stack, d deployment.Deployment, report progress.Report) (Facts, problem.List) {
 	g := gathering{
-		engine: e.API(), project: s.Project, deployment: d,
+		engine: e.API(), project: s.Project, deployment: d, report: report,
 		local: strings.HasPrefix(e.Host(), "unix://"),
 	}
 	g.files()
@@ -77,6 +79,7 @@ type gathering struct {
 	engine     client.APIClient
 	project    *types.Project
 	deployment deployment.Deployment
+	report     progress.Report
 	// local says that the engine's socket is on this machine.
 	local bool
 
@@ -271,6 +274,8 @@ func (g *gathering) image(ctx context.Context, ref string) error {
 func (g *gathering) registry(ctx context.Context, ref string) error {
 	// Where stored credentials cannot be read the registry decides without.
 	auth, _ := command.RetrieveAuthTokenFromImage(config.LoadDefaultConfigFile(io.Discard), ref)
+	event := progress.Event{ID: "Image " + ref, Text: "Asking its registry", Status: progress.Working}
+	g.report(event)
 	asking, cancel := context.WithTimeout(ctx, registryPatience)
 	defer cancel()
 	offer, err := g.engine.DistributionInspect(asking, ref, client.DistributionInspectOptions{EncodedRegistryAuth: auth})
@@ -289,6 +294,11 @@ func (g *gathering) registry(ctx context.Context, ref string) error {
 	case err != nil:
 		image.Trouble = strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "Error response from daemon: ")
 	}
+	event.Text, event.Detail, event.Status = "Not offered", string(image.Registry), progress.Failed
+	if image.Registry == Offered {
+		event.Text, event.Status = "Offered", progress.Done
+	}
+	g.report(event)
 	g.learn(func(f *Facts) { f.Images[ref] = image })
 	return nil
 }

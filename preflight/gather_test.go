@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/inmanta/inmanta-docker/engine"
+	"github.com/inmanta/inmanta-docker/progress"
 )
 
 // at is the engine that DOCKER_HOST names.
@@ -35,7 +36,7 @@ func at(t *testing.T, host string) *engine.Engine {
 func TestGatherWithoutAnEngine(t *testing.T) {
 	l := newLab(t).with("docker-compose.iso.yml")
 	d, s := l.open()
-	f, failed := Gather(context.Background(), at(t, "unix://"+l.dir+"/no.sock"), s, d)
+	f, failed := Gather(context.Background(), at(t, "unix://"+l.dir+"/no.sock"), s, d, progress.Discard)
 	if len(failed) != 1 || failed[0].ID != "engine-unreachable" {
 		t.Errorf("problems %v", failed)
 	}
@@ -56,7 +57,7 @@ func TestGatherFromAnOldEngine(t *testing.T) {
 	defer server.Close()
 	l := newLab(t)
 	d, s := l.open()
-	f, failed := Gather(context.Background(), at(t, strings.Replace(server.URL, "http", "tcp", 1)), s, d)
+	f, failed := Gather(context.Background(), at(t, strings.Replace(server.URL, "http", "tcp", 1)), s, d, progress.Discard)
 	l.expect("problem of asking", failed)
 	problems, _ := Check(d, s, f)
 	l.expect("problem", problems, want{"engine-too-old", "container engine", "1.40", "20.10"})
@@ -93,7 +94,8 @@ func TestRegistry(t *testing.T) {
 		{offering{err: errdefs.ErrNotFound}, Image{Registry: NoSuchImage, Trouble: "not found"}},
 		{offering{err: errors.New("no such host")}, Image{Registry: Unreachable, Trouble: "no such host"}},
 	} {
-		g := gathering{engine: c.offer}
+		var told []string
+		g := gathering{engine: c.offer, report: func(e progress.Event) { told = append(told, e.ID+" "+string(e.Status)) }}
 		g.facts.Images = map[string]Image{}
 		if err := g.registry(context.Background(), "registry.example/x:1"); err != nil {
 			t.Fatal(err)
@@ -101,6 +103,14 @@ func TestRegistry(t *testing.T) {
 		got := g.facts.Images["registry.example/x:1"]
 		if got.Registry != c.want.Registry || got.Trouble != c.want.Trouble || !slices.Equal(got.Platforms, c.want.Platforms) {
 			t.Errorf("%v: %+v, want %+v", c.offer.err, got, c.want)
+		}
+		// It may take seconds, so it is shown while it does.
+		end := "failed"
+		if c.offer.err == nil {
+			end = "done"
+		}
+		if shown := []string{"Image registry.example/x:1 working", "Image registry.example/x:1 " + end}; !slices.Equal(told, shown) {
+			t.Errorf("%v: told of %q, want %q", c.offer.err, told, shown)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/progress"
 )
 
 const (
@@ -26,7 +27,7 @@ func sshLab(t *testing.T) *lab {
 func (l *lab) checked(problems, warnings []want) {
 	l.Helper()
 	d, s := l.open()
-	looked, _ := Gather(context.Background(), at(l.T, "unix://"+l.dir+"/no.sock"), s, d)
+	looked, _ := Gather(context.Background(), at(l.T, "unix://"+l.dir+"/no.sock"), s, d, progress.Discard)
 	f := fine(s)
 	f.KeyFiles, f.Now = looked.KeyFiles, looked.Now
 	f.Sidecar = &deployment.Sidecar{Path: filepath.Join(l.dir, deployment.SidecarFile), Digest: "d", Processor: "amd64"}

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/inmanta/inmanta-docker/engine"
+	"github.com/inmanta/inmanta-docker/progress"
 )
 
 // spy is the engine, noting what is done to it.
@@ -239,7 +240,7 @@ func TestInterruptedWhileLooking(t *testing.T) {
 	e := s.spyOn()
 	e.created = interrupt
 	d, stack := s.open()
-	_, failed := Gather(ctx, e, stack, d)
+	_, failed := Gather(ctx, e, stack, d, progress.Discard)
 	if len(failed) != 1 || !errors.Is(failed[0].Err, context.Canceled) {
 		t.Errorf("interrupted, it says %v", failed)
 	}
