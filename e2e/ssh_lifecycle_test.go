@@ -165,6 +165,7 @@ func TestSSHExample(t *testing.T) {
 	for _, tool := range []string{"sudo docker compose", "inmanta-docker"} {
 		t.Run(strings.ReplaceAll(tool, " ", "-"), func(t *testing.T) {
 			s := newSidecar(t)
+			s.set("INMANTA_AUTHORIZED_KEYS", "") // on one line
 			s.ok("sed -i '/^COMPOSE_FILE=/d; /^INMANTA_AUTHORIZED_KEYS=/d' .env")
 			s.tagConfigured(borrowed[0])
 			mine := strings.TrimSpace(s.read("client/id_ed25519.pub"))
