@@ -33,7 +33,7 @@ down: build ## Stop and remove them; their data stays
 	@$(BIN)/inmanta-docker down
 
 .PHONY: test
-test: engine ## Every test, the end-to-end ones included
+test: engine clients ## Every test, the end-to-end ones included
 	@# Nothing from the cache: a result of yesterday's engine says nothing about today's.
 	go test -count=1 -timeout=40m ./...
 
@@ -73,6 +73,11 @@ dist: ## One archive a platform, for machines without Go, in dist/
 .PHONY: clean
 clean: ## Remove what was built; images, containers and their data stay
 	rm -rf bin dist inmanta-sidecar
+
+# With what the end-to-end tests log in to the ssh sidecar.
+.PHONY: clients
+clients:
+	@e2e/clients
 
 # No engine, no orchestrator: one is started, or installed first.
 .PHONY: engine
