@@ -156,7 +156,7 @@ func TestTwoBuildsAreTheSameBytes(t *testing.T) {
 		for _, command := range [][]string{
 			{"sha256sum", "--check", "--quiet", "SHA256SUMS"},
 			{"tar", "-xzf", name + ".tar.gz"},
-			{"sh", "-c", "cd " + name + " && sha256sum --check --quiet SHA256SUMS && ./inmanta-sidecar help && test -f docker-compose.yml"},
+			{"sh", "-c", "cd " + name + " && sha256sum --check --quiet SHA256SUMS && ./inmanta-sidecar help && test -f docker-compose.yml && test -f docker-compose.ssh.yml"},
 		} {
 			run := exec.Command(command[0], command[1:]...)
 			run.Dir = o.to
