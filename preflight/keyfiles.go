@@ -17,10 +17,6 @@ import (
 	"github.com/inmanta/inmanta-docker/topology"
 )
 
-// keyPlaces are where the ssh sidecar looks for authorized keys, besides its
-// variable: a file, or a folder of them.
-var keyPlaces = []string{"/etc/inmanta-sidecar/authorized_keys", "/etc/inmanta-sidecar/authorized_keys.d"}
-
 // KeyFile is one file of authorized keys that the ssh sidecar is given.
 type KeyFile struct {
 	// Path is its place on the host, or in the compose files where it is a text
@@ -52,7 +48,7 @@ func keysOf(project *types.Project) (s keySources, ok bool) {
 	if !ok {
 		return s, false
 	}
-	for _, place := range keyPlaces {
+	for _, place := range authorizedkeys.Places {
 		if m, found := bindOf(service, place); found {
 			s.mounted = append(s.mounted, m.Path())
 		}
@@ -60,10 +56,10 @@ func keysOf(project *types.Project) (s keySources, ok bool) {
 	for _, v := range service.Volumes {
 		target := path.Clean(v.Target)
 		switch {
-		case !within(target, keyPlaces) && !above(target, keyPlaces):
+		case !within(target, authorizedkeys.Places) && !above(target, authorizedkeys.Places):
 		case v.Type != types.VolumeTypeBind:
 			s.elsewhere = true
-		case !slices.Contains(s.mounted, v.Source) && within(target, keyPlaces):
+		case !slices.Contains(s.mounted, v.Source) && within(target, authorizedkeys.Places):
 			s.mounted = append(s.mounted, v.Source)
 		}
 	}
@@ -75,7 +71,7 @@ func keysOf(project *types.Project) (s keySources, ok bool) {
 			target = path.Join(folder, target)
 		}
 		switch text := object.Content; {
-		case !within(path.Clean(target), keyPlaces):
+		case !within(path.Clean(target), authorizedkeys.Places):
 		case bool(object.External):
 			s.elsewhere = true
 		case object.File != "":

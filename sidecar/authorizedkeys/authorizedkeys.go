@@ -17,6 +17,10 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// Places are where the ssh sidecar looks for keys in its container, besides its
+// variable: a file, or a folder of them. Neither need be there.
+var Places = []string{"/etc/inmanta-sidecar/authorized_keys", "/etc/inmanta-sidecar/authorized_keys.d"}
+
 // Limits of what Parse reads, so that a wrong file costs neither memory nor
 // time. An RSA key of 16384 bits, the largest there is, takes 2.8 KiB.
 const (

@@ -49,10 +49,6 @@ const (
 	keysVariable = "INMANTA_AUTHORIZED_KEYS"
 )
 
-// keyFiles is where further authorized keys may be mounted: one file, or a
-// folder of them.
-var keyFiles = []string{"/etc/inmanta-sidecar/authorized_keys", "/etc/inmanta-sidecar/authorized_keys.d"}
-
 // Grace is how long sessions may go on once the server is told to stop.
 const Grace = 10 * time.Second
 
@@ -66,7 +62,7 @@ func FromEnvironment(environ []string, self string) (Config, error) {
 	return Config{
 		Account:     account,
 		Environment: sessionEnvironment(environ, account),
-		Keys:        KeySources{Variable: lookup(environ, keysVariable), Paths: keyFiles},
+		Keys:        KeySources{Variable: lookup(environ, keysVariable), Paths: authorizedkeys.Places},
 		Launcher:    []string{self, "session"},
 		SFTP:        []string{self, "sftp-server", "report"},
 		Limits:      DefaultLimits,
