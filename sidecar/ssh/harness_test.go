@@ -37,9 +37,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long a test waits for what has to happen. It is no
+// longEnough is how long a test waits for what has to happen. It is no
 // measurement: what is late by that much does not happen.
-const patience = 20 * time.Second
+const longEnough = 20 * time.Second
 
 // stand is a server on loopback whose account is whoever runs the tests.
 type stand struct {
@@ -169,7 +169,7 @@ func (s *stand) reach(t *testing.T, source string) net.Conn {
 
 func (s *stand) connect(source string) (net.Conn, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), longEnough)
 	defer cancel()
 	return dialer.DialContext(ctx, "tcp4", s.address)
 }
@@ -246,7 +246,7 @@ func within(t *testing.T, done <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(longEnough):
 		t.Fatalf("waited in vain for %s\n%s", what, stacks())
 	}
 }
@@ -254,7 +254,7 @@ func within(t *testing.T, done <-chan struct{}, what string) {
 // eventually waits until a condition holds that nothing announces.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(longEnough); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s\n%s", what, stacks())
 		}
@@ -309,7 +309,7 @@ func (j *journal) text() string {
 // await waits for an event.
 func (j *journal) await(t *testing.T, what string, is func(Event) bool) Event {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(longEnough)
 	for {
 		j.mu.Lock()
 		for _, e := range j.events {

@@ -81,7 +81,7 @@ func TestHostile03EndlessVersionString(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := s.reach(t, here)
-			_ = conn.SetDeadline(time.Now().Add(patience))
+			_ = conn.SetDeadline(time.Now().Add(longEnough))
 			_, _ = conn.Write(text) // until it is closed
 			_, err := io.Copy(io.Discard, conn)
 			var late net.Error
@@ -171,7 +171,7 @@ func TestPacketsWithoutSense(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := s.reach(t, here)
-			_ = conn.SetDeadline(time.Now().Add(patience))
+			_ = conn.SetDeadline(time.Now().Add(longEnough))
 			_, _ = io.WriteString(conn, clientVersion+"\r\n")
 			_, _ = conn.Write(append(packet, make([]byte, 16)...))
 			w := &wire{conn: conn, reads: bufio.NewReader(conn)}

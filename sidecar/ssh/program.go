@@ -239,11 +239,20 @@ func (p *program) drain() {
 	}
 }
 
-// release lets go of the program's pipes.
+// settle says that there is nobody left to hang up on: the client may keep the
+// channel for as long as it likes, and by then the program's number may be
+// another's.
+func (p *program) settle() {
+	p.leave.Do(func() { close(p.left) })
+}
+
+// release lets go of the program's pipes, or of its terminal.
 func (p *program) release() {
-	if p.terminal == nil {
-		_ = p.close()
+	if p.terminal != nil {
+		p.terminal.close()
+		return
 	}
+	_ = p.close()
 }
 
 func (p *program) close() error {
@@ -282,7 +291,7 @@ func (p *program) hangUp() {
 		for _, pid := range process.InSession(p.command.Process.Pid) {
 			_ = unix.Kill(pid, unix.SIGHUP)
 		}
-		p.terminal.close()
+		p.release()
 		kill := time.AfterFunc(hangUpGrace, func() { _ = p.signal(unix.SIGKILL) })
 		go func() {
 			<-p.ended

@@ -278,6 +278,7 @@ func (s *session) converse(p *program) {
 		// some clients take an end without a status for success.
 		ending.tell(s.channel)
 		p.drain()
+		p.settle()
 		_ = s.channel.CloseWrite()
 		if e.Signal = ending.signal; e.Signal == "" {
 			e.ExitCode = &ending.code

@@ -94,7 +94,7 @@ func (s *sealer) next() []byte {
 func greet(t *testing.T, s *stand) *wire {
 	t.Helper()
 	w := &wire{conn: s.reach(t, here)}
-	_ = w.conn.SetDeadline(time.Now().Add(patience))
+	_ = w.conn.SetDeadline(time.Now().Add(longEnough))
 	w.reads = bufio.NewReader(w.conn)
 	version, err := w.reads.ReadString('\n')
 	if err != nil {
