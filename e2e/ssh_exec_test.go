@@ -137,9 +137,8 @@ func streams(s *sidecar) {
 	if r.stderr != "late\n" {
 		s.t.Errorf("after stdout was closed, stderr brought %q", r.stderr)
 	}
-	// A reader that has enough ends the writer, at either end.
+	// A reader that has enough ends the writer.
 	s.prints("ssh sidecar 'yes | head -n 200000' | wc -l", "200000")
-	s.prints("ssh sidecar yes | head -n 1", "y")
 	s.prints("yes | ssh sidecar 'head -n 1'", "y")
 	// Who does not listen to what comes does not hold up the end.
 	s.ends(5, "head -c 20000000 /dev/zero | ssh sidecar 'exit 5'")
@@ -148,6 +147,13 @@ func streams(s *sidecar) {
 	s.prints("ssh sidecar 'kill $(cat /tmp/left) && echo it ran on'", "it ran on")
 	// The client's questions after the other end are answered.
 	s.prints("ssh -o ServerAliveInterval=1 -o ServerAliveCountMax=1 sidecar 'sleep 3; echo alive'", "alive")
+}
+
+// brokenPipe is a reader here that has enough of what a command there says,
+// which goes on for ever: who looks for one line in a log, say.
+func brokenPipe(s *sidecar) {
+	s.prints("ssh sidecar yes | head -n 1", "y")
+	s.prints("ssh sidecar 'echo found; exec tail -f /dev/zero' | grep -m1 found", "found")
 }
 
 // rekeying is new keys in the middle of much data, again and again.

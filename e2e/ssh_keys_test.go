@@ -161,12 +161,15 @@ func keyOptions(s *sidecar) {
 	lets(`expiry-time="`+day(2)+`"`, true)
 	lets(`expiry-time="`+day(-2)+`"`, false)
 	lets(`no-pty,no-X11-forwarding,no-agent-forwarding,no-port-forwarding,no-user-rc`, true)
-	// A line with a mistake is no line at all; those beside it are not its business.
+	// A line with a mistake lets nobody in, not even by another line for its key;
+	// other keys beside it are not its business.
 	for _, mistake := range []string{"restict", "no-such-option", `from="192.0.2.0/33"`, `command="unbalanced`, `expiry-time="soon"`} {
 		lets(mistake, false)
 	}
-	s.allow("options", "restict "+public+"\nnot a key at all\n"+public)
-	s.prints(ssh+"sidecar echo in", "in")
+	other, otherPublic := s.key(local, "beside", "-t ed25519")
+	s.allow("options", "restict "+public+"\nnot a key at all\n"+otherPublic+"\n"+public)
+	s.prints(with(other)+"sidecar echo in", "in")
+	s.denied(ssh + "sidecar echo in")
 
 	// command= is what runs, whatever was asked for.
 	s.allow("options", `command="echo forced: $SSH_ORIGINAL_COMMAND" `+public)

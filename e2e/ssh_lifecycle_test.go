@@ -17,11 +17,17 @@ func (s *sidecar) alone() {
 	s.reachable()
 }
 
-// reachable waits until the sidecar's own health check passes, and trusts what it shows.
+// reachable waits until the sidecar's own health check passes, sooner than the
+// engine would ask, and trusts what it shows.
 func (s *sidecar) reachable() {
 	s.t.Helper()
-	s.healthy()
+	s.until("the sidecar is healthy", func() bool { return s.sh(s.health()).code == 0 })
 	s.trust()
+}
+
+// health is the health check that the compose file gives to the engine.
+func (s *sidecar) health() string {
+	return "docker exec " + s.container() + " /usr/local/bin/inmanta-sidecar ssh health"
 }
 
 // The host keys are made once, and the keys that get in are those of the last up.
@@ -112,9 +118,8 @@ func TestSSHWithoutKeys(t *testing.T) {
 		}
 	}
 	s.stock("up -d ssh")
-	s.until("the sidecar is found unhealthy", func() bool {
-		return s.docker("inspect", "-f", "{{.State.Health.Status}}", s.container()) == "unhealthy"
-	})
+	s.until("it listens", func() bool { return strings.Contains(s.docker("logs", s.container()), "listening") })
+	s.ends(1, s.health(), "INMANTA_AUTHORIZED_KEYS")
 	if state := s.docker("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", s.container()); state != "running 0" {
 		t.Errorf("without keys the container is %s", state)
 	}
@@ -138,7 +143,7 @@ func TestSSHDrains(t *testing.T) {
 	go func() {
 		stopped <- s.sh("docker stop -t 20 " + s.container() + " 2>&1").stdout
 	}()
-	at.sees("inmanta-ssh-sidecar") // the notice says who is going away
+	at.sees("The ssh sidecar is stopping")
 	s.ends(255, "ssh -o ConnectTimeout=5 sidecar true")
 	// Whoever was in still works, and ends by itself.
 	at.types("touch /tmp/fi''nish; echo wor''ks\r")
