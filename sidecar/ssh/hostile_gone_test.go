@@ -146,6 +146,8 @@ func (s *stand) pids() []int {
 	return all
 }
 
+func kill(pid int) { _ = unix.Kill(pid, unix.SIGKILL) }
+
 // dead is whether a process has ended: one that nobody has buried yet has.
 func dead(pid int) bool {
 	if unix.Kill(pid, 0) == syscall.ESRCH {

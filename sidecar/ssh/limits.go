@@ -205,6 +205,13 @@ type silence struct {
 	more  int
 }
 
+// The limits of what is remembered of reasons, which clients have a part in: how
+// many there are, and how much of each, in bytes.
+const (
+	mostReasons   = 100
+	longestReason = 200
+)
+
 // say is whether the reason may be written now, and how often it was not
 // since it last was.
 func (q *quiet) say(reason string, now time.Time) (more int, ok bool) {
@@ -213,12 +220,16 @@ func (q *quiet) say(reason string, now time.Time) (more int, ok bool) {
 	if q.seen == nil {
 		q.seen = map[string]*silence{}
 	}
+	reason = reason[:min(len(reason), longestReason)]
 	last, known := q.seen[reason]
 	if known && now.Sub(last.since) < time.Second {
 		last.more++
 		return 0, false
 	}
 	if !known {
+		if len(q.seen) >= mostReasons {
+			clear(q.seen)
+		}
 		last = &silence{}
 		q.seen[reason] = last
 	}

@@ -146,6 +146,7 @@ func (s *Server) serve(conn net.Conn, id uint64, visitor *guest) {
 	defer client.Close()
 	if visitor != nil {
 		if err := s.gate.admit(visitor); err != nil {
+			turnAway(client, channels, requests)
 			s.audit.write(Event{Event: EventRefused, Connection: id, Remote: conn.RemoteAddr().String(), Reason: err.Error()})
 			return
 		}
@@ -154,11 +155,21 @@ func (s *Server) serve(conn net.Conn, id uint64, visitor *guest) {
 	_ = conn.SetDeadline(time.Time{})
 	c := newConnection(s, client, id, login)
 	if !s.register(c) {
-		return // the server is stopping
+		turnAway(client, channels, requests) // the server is stopping
+		return
 	}
 	defer s.unregister(c)
 	c.serve(channels, requests)
 	c.log(Event{Event: EventDisconnected, Seconds: time.Since(began).Seconds()})
+}
+
+// turnAway ends a connection that is not served. What its client has asked for
+// by now is taken, or its reader would wait for that for good.
+func turnAway(client *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	_ = client.Close()
+	go ssh.DiscardRequests(requests)
+	for range channels {
+	}
 }
 
 func (s *Server) register(c *connection) bool {

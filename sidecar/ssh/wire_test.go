@@ -94,21 +94,28 @@ func (s *sealer) next() []byte {
 func greet(t *testing.T, s *stand) *wire {
 	t.Helper()
 	w := &wire{conn: s.reach(t, here)}
+	if err := w.greet(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *wire) greet() error {
 	_ = w.conn.SetDeadline(time.Now().Add(longEnough))
 	w.reads = bufio.NewReader(w.conn)
 	version, err := w.reads.ReadString('\n')
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	w.serverVersion = strings.TrimRight(version, "\r\n")
 	if _, err := io.WriteString(w.conn, clientVersion+"\r\n"); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	w.sendInit()
 	if w.serverInit, err = w.next(); err != nil || w.serverInit[0] != msgKexInit {
-		t.Fatalf("the server began with %v (%v)", w.serverInit, err)
+		return fmt.Errorf("the server began with %v (%w)", w.serverInit, err)
 	}
-	return w
+	return nil
 }
 
 // sendInit begins an exchange of keys.
@@ -283,17 +290,22 @@ func (w *wire) gone() bool {
 func meet(t *testing.T, s *stand) *wire {
 	t.Helper()
 	w := greet(t, s)
-	if err := w.exchange(); err != nil {
+	if err := w.meet(); err != nil {
 		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *wire) meet() error {
+	if err := w.exchange(); err != nil {
+		return err
 	}
 	_ = w.send(ssh.Marshal(struct {
 		Number byte
 		Name   string
 	}{msgServiceRequest, "ssh-userauth"}))
-	if _, err := w.await(msgServiceAccept); err != nil {
-		t.Fatal(err)
-	}
-	return w
+	_, err := w.await(msgServiceAccept)
+	return err
 }
 
 // ask asks whether a key would do, and returns the number of the answer.
@@ -319,24 +331,32 @@ func (w *wire) sign(user string, key ssh.Signer) (byte, error) {
 
 // signAs logs in with a key under an algorithm's name, however it is signed.
 func (w *wire) signAs(user string, key ssh.Signer, algorithm string, sign func(data []byte) (*ssh.Signature, error)) (byte, error) {
-	type request struct {
-		Number                byte
-		User, Service, Method string
-		Signed                bool
-		Algorithm             string
-		Key                   []byte
-	}
-	asked := request{msgAuthRequest, user, "ssh-connection", "publickey", true, algorithm, key.PublicKey().Marshal()}
-	signature, err := sign(append(ssh.Marshal(struct{ Session []byte }{w.session}), ssh.Marshal(asked)...))
+	signed, err := w.signed(user, key, algorithm, sign)
 	if err != nil {
 		return 0, err
 	}
-	_ = w.send(append(ssh.Marshal(asked), ssh.Marshal(struct{ Signature []byte }{ssh.Marshal(signature)})...))
+	_ = w.send(signed)
 	packet, err := w.await(msgAuthFailure, msgAuthSuccess)
 	if err != nil {
 		return 0, err
 	}
 	return packet[0], nil
+}
+
+// signed is the message that logs in with a key.
+func (w *wire) signed(user string, key ssh.Signer, algorithm string, sign func(data []byte) (*ssh.Signature, error)) ([]byte, error) {
+	asked := ssh.Marshal(struct {
+		Number                byte
+		User, Service, Method string
+		Signed                bool
+		Algorithm             string
+		Key                   []byte
+	}{msgAuthRequest, user, "ssh-connection", "publickey", true, algorithm, key.PublicKey().Marshal()})
+	signature, err := sign(append(ssh.Marshal(struct{ Session []byte }{w.session}), asked...))
+	if err != nil {
+		return nil, err
+	}
+	return append(asked, ssh.Marshal(struct{ Signature []byte }{ssh.Marshal(signature)})...), nil
 }
 
 // enter is a connection that is logged in.
