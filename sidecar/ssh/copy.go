@@ -1,9 +1,7 @@
 package ssh
 
 import (
-	"bufio"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 )
@@ -19,6 +17,12 @@ var buffers = sync.Pool{New: func() any {
 // pour copies until the source ends, and counts what has arrived. A source that
 // ends in an error has ended; only what keeps it from arriving is one.
 func pour(to io.Writer, from io.Reader, count *atomic.Int64) error {
+	if d := directly(to); d != nil {
+		to = d
+	}
+	if d := directly(from); d != nil {
+		from = d
+	}
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	for {
@@ -60,16 +64,3 @@ func join(a, b halfCloser) (fromA, fromB int64) {
 	running.Wait()
 	return countA.Load(), countB.Load()
 }
-
-// wideConn is a connection that is read in larger pieces than x/crypto asks
-// for: it reads through 4 KiB, which makes several system calls of each packet.
-type wideConn struct {
-	net.Conn
-	reads *bufio.Reader
-}
-
-func wide(conn net.Conn) net.Conn {
-	return wideConn{conn, bufio.NewReaderSize(conn, 64<<10)}
-}
-
-func (w wideConn) Read(p []byte) (int, error) { return w.reads.Read(p) }
