@@ -199,7 +199,8 @@ func (c *connection) windDown() {
 		return
 	}
 	for _, s := range open {
-		s.notify(fmt.Sprintf("The ssh sidecar is stopping: this session ends in %s.", Grace))
+		// Each by itself: a client may take as long as it likes to hear of it.
+		go s.notify(fmt.Sprintf("The ssh sidecar is stopping: this session ends in %s.", Grace))
 	}
 }
 

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -56,6 +57,7 @@ type gate struct {
 	logged    int                          // connections that are logged in
 	entering  []*guest                     // those that are logging in, the oldest first
 	suspicion map[netip.Addr]*rate.Limiter // what is left to a source's failures
+	closed    bool
 }
 
 // guest is a connection that is logging in.
@@ -91,6 +93,9 @@ func (g *gate) enter(conn net.Conn) (*guest, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	source := sourceOf(conn.RemoteAddr())
+	if g.closed {
+		return nil, errors.New("the server is stopping")
+	}
 	if g.logged >= g.limits.Connections {
 		return nil, fmt.Errorf("%d connections are logged in, which is the limit", g.logged)
 	}
@@ -167,10 +172,11 @@ func (g *gate) reject(visitor *guest) (evicted bool) {
 	return visitor.gone
 }
 
-// shut closes the connections that are still logging in.
+// shut closes the connections that are still logging in, and takes no more.
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.closed = true
 	for _, visitor := range g.entering {
 		_ = visitor.conn.Close()
 	}

@@ -66,7 +66,7 @@ func (c *connection) openSession(asked ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	s.channel = channel
+	s.channel = inTurns(channel)
 	defer channel.Close()
 	defer func() {
 		if s.terminal != nil {

@@ -44,6 +44,7 @@ const (
 	msgChannelFailed    = 92
 	msgWindowAdjust     = 93
 	msgChannelData      = 94
+	msgExtendedData     = 95
 	msgChannelEOF       = 96
 	msgChannelClose     = 97
 	msgChannelRequest   = 98

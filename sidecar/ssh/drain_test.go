@@ -1,0 +1,301 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// hears collects what a session says.
+type hears struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (h *hears) Write(text []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(text)
+}
+
+func (h *hears) has(words string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Contains(h.text.String(), words)
+}
+
+const notice = "The ssh sidecar is stopping"
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	idle, busy, forwarding := s.dial(t, key), s.dial(t, key), s.dial(t, key)
+	entering := knock(t, s, here)
+	var plain, terminal, said hears
+	begin := func(session *ssh.Session, command string) io.WriteCloser {
+		input, err := session.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := session.Start(command); err != nil {
+			t.Fatal(err)
+		}
+		return input
+	}
+	piped, onTerminal := open(t, busy), open(t, busy)
+	piped.Stderr, piped.Stdout = &plain, &said
+	plainInput := begin(piped, "echo began; read line; echo went on: $line")
+	if err := onTerminal.RequestPty("xterm", 24, 80, nil); err != nil {
+		t.Fatal(err)
+	}
+	onTerminal.Stdout = &terminal
+	terminalInput := begin(onTerminal, "echo began; read line")
+	eventually(t, "the sessions run", func() bool { return said.has("began") && terminal.has("began") })
+	conn, err := forwarding.Dial("tcp", echoing(t, "tcp", "127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	_ = idle.Wait() // closed at once
+	within(t, entering, "whoever has not logged in to be sent away")
+	eventually(t, "the sessions are told", func() bool { return plain.has(notice) && terminal.has(notice) })
+	eventually(t, "nobody is let in", func() bool {
+		conn, err := s.connect(here)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	// What runs goes on to its own end.
+	_, _ = io.WriteString(plainInput, "here\n")
+	if err := piped.Wait(); err != nil || !said.has("went on: here") {
+		t.Errorf("the session ended with %v", err)
+	}
+	echo(t, conn)
+	_ = forwarding.Wait() // its last channel is gone
+	_, _ = io.WriteString(terminalInput, "\n")
+	_ = onTerminal.Wait()
+	_ = busy.Wait()
+	within(t, s.served, "the server to stop")
+	for _, event := range []string{EventStopping, EventStopped} {
+		s.log.await(t, event, kind(event))
+	}
+}
+
+func TestDrainIsHurried(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	client, stuck := s.dial(t, key), enter(t, s, key)
+	session := open(t, client)
+	if _, err := session.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start(recorded(s, "exec cat")); err != nil {
+		t.Fatal(err)
+	}
+	pid := s.recorded(t)
+	// One whose client takes nothing, not even the notice.
+	channel, err := stuck.open("session", 0, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := stuck.request(channel, "exec", textOf("exec cat /dev/zero")); !ok {
+		t.Fatal(err)
+	}
+	s.stop()
+	s.log.await(t, "that it stops", kind(EventStopping))
+	select {
+	case <-s.served:
+		t.Error("it does not wait for its sessions")
+	default:
+	}
+	s.hurry()
+	within(t, s.served, "the server to stop")
+	if n := s.log.count(reason(EventDisconnected, "the grace period is over")); n != 2 {
+		t.Errorf("%d connections ended for that, want 2", n)
+	}
+	eventually(t, "the program ends", func() bool { return dead(pid) })
+}
+
+// Connections that were taken as the server was told to stop are not served,
+// and do not keep it.
+func TestNobodyEntersAfterTheGateIsShut(t *testing.T) {
+	t.Parallel()
+	g := newGate(DefaultLimits)
+	g.shut()
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	if _, err := g.enter(near); err == nil {
+		t.Error("one enters")
+	}
+}
+
+// What the server says to a session and what its program says are two things.
+func TestNoticesDoNotMixWithOutput(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	client := s.dial(t, key)
+	talking := open(t, client)
+	if err := talking.RequestPty("xterm", 24, 80, nil); err != nil {
+		t.Fatal(err)
+	}
+	output, _ := talking.StdoutPipe()
+	const zeros, notices, text = 20 << 20, 2000, "a notice"
+	if err := talking.Start(fmt.Sprintf("stty raw; head -c %d /dev/zero", zeros)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := output.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	var told *session
+	s.server.mu.Lock()
+	for c := range s.server.connections {
+		for open := range c.sessions {
+			told = open
+		}
+	}
+	s.server.mu.Unlock()
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for range notices {
+			told.notify(text)
+		}
+	})
+	got := make(chan []byte)
+	go func() {
+		all, _ := io.ReadAll(output)
+		got <- all
+	}()
+	telling.Wait()
+	all := <-got
+	if n := bytes.Count(all, []byte("\r\n"+text+"\r\n")); n != notices {
+		t.Errorf("%d notices are whole, want %d", n, notices)
+	}
+	if n := bytes.Count(all, []byte{0}); n != zeros-1 {
+		t.Errorf("%d bytes of output, want %d", n, zeros-1)
+	}
+}
+
+// One session that takes no notice keeps nobody else from it.
+func TestNoticeReachesTheOtherSessions(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	w := enter(t, s, key)
+	const free = 9
+	for n := range uint32(free + 1) {
+		window := uint32(0)
+		if n == free {
+			window = 1 << 20
+		}
+		channel, err := w.open("session", n, window, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := w.request(channel, "exec", textOf("exec sleep 1000")); !ok {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all of them run", func() bool { return s.log.count(kind(EventSessionStart)) == free+1 })
+	s.stop()
+	for {
+		packet, err := w.await(msgExtendedData)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(packet, []byte(notice)) {
+			break
+		}
+	}
+}
+
+// The signals are the process's own, so this one is not parallel.
+func TestSecondSignalHurries(t *testing.T) {
+	stop, hurry, cancel := untilTold()
+	defer cancel()
+	if stop.Err() != nil || hurry.Err() != nil {
+		t.Fatal("told before it was")
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	within(t, stop.Done(), "the first signal")
+	if hurry.Err() != nil {
+		t.Fatal("the first hurries")
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	within(t, hurry.Done(), "the second signal")
+}
+
+// A listener that fails for lack of something goes on once it is there again;
+// one that fails for good is the end.
+func TestListenerThatFails(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	before := s.dial(t, key)
+	listener := &failing{Listener: listen(t), with: []error{syscall.EMFILE, syscall.ECONNABORTED}}
+	served := make(chan error, 1)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() { served <- s.server.Serve(ctx, ctx, listener) }()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := s.login(conn, s.account(), ssh.PublicKeys(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unharmed(t, client)
+	_ = client.Close()
+	unharmed(t, before)
+	over := &failing{Listener: listen(t), with: []error{net.ErrClosed}}
+	if err := s.server.Serve(ctx, ctx, over); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it ends with %v", err)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// failing is a listener that fails a few times first.
+type failing struct {
+	net.Listener
+	mu   sync.Mutex
+	with []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	f.mu.Lock()
+	if len(f.with) > 0 {
+		err := f.with[0]
+		f.with = f.with[1:]
+		f.mu.Unlock()
+		return nil, &net.OpError{Op: "accept", Err: err}
+	}
+	f.mu.Unlock()
+	return f.Listener.Accept()
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
