@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -139,10 +138,10 @@ func TestSSHDrains(t *testing.T) {
 	short := s.sit(24, 80, "ssh -T sidecar 'echo running; until test -e /tmp/finish; do sleep 0.05; done; echo finished; exit 6'")
 	short.sees("running")
 
-	stopped := make(chan string, 1)
-	go func() {
-		stopped <- s.sh("docker stop -t 20 " + s.container() + " 2>&1").stdout
-	}()
+	stop := s.command(t.Context(), "bash", "-c", "exec docker stop -t 20 "+s.container())
+	if err := stop.Start(); err != nil {
+		t.Fatal(err)
+	}
 	at.sees("The ssh sidecar is stopping")
 	s.ends(255, "ssh -o ConnectTimeout=5 sidecar true")
 	// Whoever was in still works, and ends by itself.
@@ -152,14 +151,33 @@ func TestSSHDrains(t *testing.T) {
 	short.leaves(6)
 	at.types("exit 4\r")
 	at.leaves(4)
-	<-stopped
-	// With the last one gone there was nothing to wait for.
-	var state struct {
-		ExitCode  int
-		OOMKilled bool
+	// With the last one gone there is nothing to wait for.
+	if err := stop.Wait(); err != nil {
+		t.Error(err)
 	}
-	if err := json.Unmarshal([]byte(s.docker("inspect", "-f", "{{json .State}}", s.container())), &state); err != nil || state.ExitCode != 0 {
-		t.Errorf("the sidecar ended with %+v, %v", state, err)
+	s.ended(0)
+}
+
+// A session that will not end is ended when its time is over, before the engine
+// would kill everything: nothing else is cut short.
+func TestSSHDrainsInTime(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t)
+	s.alone()
+	at := s.sit(24, 80, "ssh sidecar")
+	at.types("trap '' HUP TERM INT; echo re''ady\r")
+	at.sees("ready\r\n")
+	s.ok("docker stop -t 60 " + s.container())
+	at.sees("The ssh sidecar is stopping")
+	at.leaves(255)
+	s.ended(0)
+}
+
+// ended fails the scenario unless the sidecar's process has ended with that code.
+func (s *sidecar) ended(code int) {
+	s.t.Helper()
+	if got := s.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", s.container()); got != fmt.Sprint("exited ", code) {
+		s.t.Errorf("the sidecar is %s, want exited %d", got, code)
 	}
 }
 

@@ -8,8 +8,7 @@ import (
 // inmantaCLI is the orchestrator's own client in a session: it knows where the
 // orchestrator is without being told.
 func inmantaCLI(s *sidecar) {
-	project := s.project("over-ssh")
-	s.says(s.ok("ssh sidecar inmanta-cli project list"), "over-ssh", project)
+	s.project("over-ssh")
 	s.ok("ssh sidecar inmanta-cli environment create -n made-over-ssh -p over-ssh")
 	s.says(s.ok("ssh sidecar inmanta-cli environment list"), "made-over-ssh")
 	s.says(s.ok("ssh sidecar "+quoted("bash -l -c 'inmanta-cli environment list'")), "made-over-ssh")

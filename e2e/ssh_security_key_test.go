@@ -95,9 +95,6 @@ func securityKey(s *sidecar) {
 			s.allow("security-key", strings.TrimSpace(options+" "+public))
 			authenticator.flags = flags
 			r := s.sh("ssh -F client/stranger -o IdentitiesOnly=no -o IdentityAgent=" + socket + " sidecar whoami")
-			if r.code != 0 && !strings.Contains(r.stderr, "Permission denied") {
-				s.t.Errorf("%s %s: exit code %d\n%s", options, name, r.code, r.stderr)
-			}
 			return r.code == 0 && r.stdout == "inmanta\n"
 		}
 		for _, try := range []struct {

@@ -60,6 +60,7 @@ var sshScenarios = []struct {
 	{"inmanta-cli", inmantaCLI},
 	{"confined", confined},
 	{"crash", crashOfOne},
+	{"trail", auditTrail},
 }
 
 // TestSSH runs every client against the sidecar of one stack.
