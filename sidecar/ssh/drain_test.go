@@ -161,9 +161,11 @@ func TestNoticesDoNotMixWithOutput(t *testing.T) {
 	var told *session
 	s.server.mu.Lock()
 	for c := range s.server.connections {
+		c.mu.Lock()
 		for open := range c.sessions {
 			told = open
 		}
+		c.mu.Unlock()
 	}
 	s.server.mu.Unlock()
 	var telling sync.WaitGroup

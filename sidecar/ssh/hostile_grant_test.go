@@ -15,9 +15,8 @@ import (
 
 func TestHostile16ForcedCommand(t *testing.T) {
 	t.Parallel()
-	s, key := serveOne(t, `command="echo \"forced: $SSH_ORIGINAL_COMMAND\"; trap 'echo caught; exit' USR1; read"`)
-	other := newKey(t)
-	s.server.config.Keys.Variable += line("", other)
+	key, other := newKey(t), newKey(t)
+	s := serve(t, line(`command="echo \"forced: $SSH_ORIGINAL_COMMAND\"; trap 'echo caught; exit' USR1; read"`, key)+line("", other))
 	before := s.dial(t, other)
 	client := s.dial(t, key)
 	for name, ask := range map[string]func(*ssh.Session) error{
