@@ -125,6 +125,10 @@ func (s *session) hardlink(from, to string) error {
 
 // rename gives a file a new name that must be free.
 func (s *session) rename(from, to string) error {
+	// That there is nothing to rename comes before whatever else is wrong.
+	if _, err := statAt(s.directory, from, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
 	err := uninterrupted(func() error {
 		return unix.Renameat2(s.directory, from, s.directory, to, unix.RENAME_NOREPLACE)
 	})
