@@ -84,13 +84,21 @@ func (s *session) makeDestination(files list, given string) (destination, error)
 
 // makePath makes a directory and those on the way to it.
 func (s *session) makePath(upTo string) error {
-	if s.dryRun {
-		return nil
+	missing := 0
+	for on := upTo; ; on = path.Dir(on) {
+		if _, err := os.Lstat(on); err == nil || on == "." || on == "/" {
+			break
+		}
+		missing++
 	}
-	if err := os.MkdirAll(upTo, 0o777); err != nil {
-		return fatal(exitFile, "the destination %q could not be made: %s", upTo, reason(err))
+	if !s.dryRun {
+		if err := os.MkdirAll(upTo, 0o777); err != nil {
+			return fatal(exitFile, "the destination %q could not be made: %s", upTo, reason(err))
+		}
 	}
-	s.tellMade(upTo)
+	if missing > 0 && (s.names > 0 || s.itemize > 0) {
+		s.say(wire.Info, "created %d director%s for %s", missing, choose(missing == 1, "y", "ies"), upTo)
+	}
 	return nil
 }
 

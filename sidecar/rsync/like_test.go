@@ -201,10 +201,83 @@ func TestServerIsLikeRsync(t *testing.T) {
 	}
 }
 
+// The same for what is given as source and destination.
+func TestPathsMeanTheSame(t *testing.T) {
+	for _, args := range [][]string{
+		{"-ai", "src/big", "host:dst/new name"},
+		{"-ai", "src/big", "host:dst/big"},
+		{"-ai", "src/big", "host:dst/"},
+		{"-ai", "src/big", "host:fresh"},
+		{"-ai", "src/big", "host:fresh/"},
+		{"-ai", "src/big", "src/same", "host:fresh"},
+		{"-ai", "src/big", "src/same", "host:dst/big"},
+		{"-ai", "src/big", "host:no/such/way"},
+		{"-ai", "src/a", "host:dst/big"},
+		{"-ai", "--mkpath", "src/big", "host:deep/er/name"},
+		{"-ai", "--mkpath", "src/a/", "host:deep/er"},
+		{"-ain", "--mkpath", "src/a/", "host:deep/er/"},
+		{"-ain", "src/a/", "host:fresh"},
+		{"-ai", "src/a", "src/link to dir", "src/empty dir/", "host:dst"},
+		{"-ai", "src/link to dir/", "host:fresh"},
+		{"-ai", "TOP/src/a", "host:TOP/dst/"},
+		{"-ai", "host:src/big", "out"},
+		{"-ai", "host:src/big", "host:src/same", "out"},
+		{"-ai", "host:src/link to dir", "host:src/a/", "out"},
+		{"-ai", "host:src/link to dir/", "out"},
+		{"-ai", "host:TOP/src/./a", "host:src/a/.", "host:src/a/b/..", "out"},
+		{"-ai", "host:src/-dash", "host:src/with space", "host:src/grün λ", "out"},
+		{"-ai", "host:src/nothing", "out"},
+		{"-ai", "host:src/nothing", "host:src/big", "out"},
+		{"-ai", "host:nothing/", "out"},
+		{"-ai", "--ignore-missing-args", "host:src/nothing", "host:src/big", "out"},
+		{"-ai", "host:src/*.txt", "host:src/s*", "out"},
+		{"-ai", "-s", "host:src/s*", "host:src/with space", "out"},
+		{"-ai", "--old-args", "host:src/big src/same", "out"},
+		{"host:src/"},
+		{"-r", "host:src/a"},
+		{"--list-only", "host:src/"},
+		{"-aR", "src/a/b", "host:dst"},
+		{"-aRi", "src/./a/b/c/deep", "src/./a-b", "host:dst"},
+		{"-aRi", "--no-implied-dirs", "src/a/b/c", "host:dst"},
+		{"-aRi", "--delete", "src/a/b", "src/a/", "host:dst"},
+		{"-aRi", "--delete", "src/./a", "host:dst"},
+		{"-aR", "TOP/src/a/b", "host:out"},
+		{"-aR", "host:src/a/b", "dst"},
+		{"-aRi", "host:src/./a/b/c/deep", "host:src/./a-b", "host:src/./a/b/", "dst"},
+		{"-aRi", "--no-implied-dirs", "host:src/a/b/c", "dst"},
+		{"-aR", "host:TOP/src/a/b", "out"},
+		{"-aR", "host:./src/a", "out"},
+		{"-rR", "--protocol=29", "host:src/a/b", "dst"},
+		{"-rR", "--protocol=29", "src/a/b", "host:dst"},
+		{"-dR", "host:src/a/b/", "dst"},
+		{"-d", "host:src/a", "dst"},
+		{"-d", "host:src/a/", "dst"},
+		{"-ai", "--files-from=list", "src", "host:dst"},
+		{"-ai", "--files-from=list", "host:src", "dst"},
+		{"-ai", "--files-from=list", "--no-R", "host:src", "out"},
+		{"-ari", "--files-from=list", "host:src", "out"},
+		{"-ai", "--files-from=list", "--protocol=30", "host:src", "out"},
+		{"-ai", "--files-from=list", "--protocol=29", "src", "host:out"},
+		{"-ai", "--files-from=list0", "--from0", "host:src", "dst"},
+		{"-ai", "--files-from=:list", "host:src", "dst"},
+		{"-ai", "--files-from=:list", "src", "host:dst"},
+		{"-ai", "--files-from=:list0", "--from0", "src", "host:out"},
+	} {
+		t.Run(strings.ReplaceAll(strings.Join(args, " "), "/", "∕"), func(t *testing.T) {
+			t.Parallel()
+			compare(t, args)
+		})
+	}
+}
+
 // compare runs the same client with both servers, in equal worlds.
 func compare(t *testing.T, args []string) {
 	t.Helper()
 	here, there := world(t), world(t)
+	for _, top := range []string{here, there} {
+		must(t, os.WriteFile(filepath.Join(top, "list"), []byte("# a list\na/b.txt\n/a/b/\n\n./same\nwith space\n../src/big\nnothing\n"), 0o600))
+		must(t, os.WriteFile(filepath.Join(top, "list0"), []byte("a/b.txt\x00with\nnewline\x00big"), 0o600))
+	}
 	absolute := func(top string) []string {
 		with := slices.Clone(args)
 		for i, arg := range with {
@@ -238,7 +311,9 @@ func compare(t *testing.T, args []string) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	if a, b := keep(snapshot(t, here, times)), keep(snapshot(t, there, times)); a != b {
+	a := strings.ReplaceAll(keep(snapshot(t, here, times)), filepath.Base(here), "top")
+	b := strings.ReplaceAll(keep(snapshot(t, there, times)), filepath.Base(there), "top")
+	if a != b {
 		t.Errorf("%q: files differ:\n%s", args, difference(a, b))
 	}
 }

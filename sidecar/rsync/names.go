@@ -62,15 +62,18 @@ func (s *session) listedNames() ([]string, error) {
 	if len(s.paths) > 0 {
 		base = s.paths[0]
 	}
+	var data []byte
+	if s.filesFrom != "-" {
+		var err error
+		if data, err = os.ReadFile(s.filesFrom); err != nil {
+			return nil, fatal(exitSelection, "the list of files %q cannot be read: %s", s.filesFrom, reason(err))
+		}
+	}
 	if err := os.Chdir(base); err != nil {
 		return nil, fatal(exitSelection, "%q cannot be entered: %s", base, reason(err))
 	}
 	var names []string
 	if s.filesFrom != "-" {
-		data, err := os.ReadFile(s.filesFrom)
-		if err != nil {
-			return nil, fatal(exitSelection, "the list of files %q cannot be read: %s", s.filesFrom, reason(err))
-		}
 		for _, name := range splitNames(data, s.from0) {
 			names = append(names, inside(name))
 		}

@@ -186,7 +186,11 @@ func (s *session) sendFile(e *entry, r request, tokens delta.Tokens) error {
 		return nil
 	}
 	_ = r.write(s.out)
-	if err := has.Shape.Write(s.out); err != nil {
+	// rsync before 3.5 sends sixteen bytes for a checksum of eight, and does
+	// not take that back.
+	told := has.Shape
+	told.SumLength = min(told.SumLength, int32(s.strong.Kind.Size()))
+	if err := told.Write(s.out); err != nil {
 		return err
 	}
 	e.sent = true

@@ -51,8 +51,8 @@ type Rules struct {
 // Add adds one rule, as it is given to --filter. Files of rules named by it
 // are read at once, unless they are looked for in every directory.
 func (r *Rules) Add(text string) error {
-	list, err := r.parse(nil, text, nil, "", 0)
-	r.list = append(r.list, list...)
+	var err error
+	r.list, err = r.parse(r.list, text, nil, "", 0)
 	return err
 }
 
