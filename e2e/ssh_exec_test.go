@@ -153,7 +153,7 @@ func streams(s *sidecar) {
 // which goes on for ever: who looks for one line in a log, say.
 func brokenPipe(s *sidecar) {
 	s.prints("ssh sidecar yes | head -n 1", "y")
-	s.prints("ssh sidecar 'echo found; exec tail -f /dev/zero' | grep -m1 found", "found")
+	s.prints("ssh sidecar 'while echo found; do sleep 0.1; done' | grep -m1 found", "found")
 }
 
 // rekeying is new keys in the middle of much data, again and again.

@@ -186,7 +186,7 @@ func (s *sidecar) container() string { return s.name + "-ssh-sidecar" }
 // sh is the stack's, but for a client that hangs: that ends with 124.
 func (s *sidecar) sh(line string) result {
 	s.t.Helper()
-	return s.stack.sh("exec timeout 100 bash -euc " + quoted(line))
+	return s.stack.sh("exec timeout 220 bash -euc " + quoted(line))
 }
 
 // ok runs a line of shell, as `sh` does; the scenario ends here unless it
