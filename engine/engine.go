@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/flags"
@@ -22,6 +23,8 @@ import (
 // docker command line would (DOCKER_HOST, contexts, TLS). It connects on first use.
 type Engine struct {
 	cli *command.DockerCli
+	// used says that something of ours asked for its client.
+	used atomic.Bool
 	// Parallel is how many things Compose may have the engine do at once; as many
 	// as there are if it is not above 0.
 	Parallel int
@@ -53,7 +56,10 @@ func Open(streams Streams) (*Engine, error) {
 func (e *Engine) CLI() command.Cli { return e.cli }
 
 // API is the engine's API client.
-func (e *Engine) API() client.APIClient { return e.cli.Client() }
+func (e *Engine) API() client.APIClient {
+	e.used.Store(true)
+	return e.cli.Client()
+}
 
 // Host is how the engine is reached: "unix:///var/run/docker.sock".
 func (e *Engine) Host() string { return e.cli.DockerEndpoint().Host }
@@ -76,8 +82,14 @@ func (e *Engine) Compose(report progress.Report) (api.Compose, error) {
 	return service, nil
 }
 
-// Close releases the connection.
-func (e *Engine) Close() error { return e.cli.Client().Close() }
+// Close releases the connection, if there is one: to ask for the client is to
+// make one.
+func (e *Engine) Close() error {
+	if !e.used.Load() {
+		return nil
+	}
+	return e.cli.Client().Close()
+}
 
 // events passes the SDK's events on.
 type events progress.Report
