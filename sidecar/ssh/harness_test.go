@@ -24,11 +24,25 @@ import (
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
-// TestMain lets this binary be the file server that the tests' sessions start,
-// as the sidecar's own is.
+// TestMain lets this binary be what the tests start as processes of their own:
+// the file server of sessions, as the sidecar's own binary is, and one that
+// makes host keys while others do.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "sftp-server" {
-		if err := SFTP(os.Stdin, os.Stdout, len(os.Args) > 2); err != nil {
+	if len(os.Args) > 2 {
+		var err error
+		switch os.Args[1] {
+		case "sftp-server":
+			err = SFTP(os.Stdin, os.Stdout, os.Args[2] == "report")
+		case "host-keys":
+			var keys []ssh.Signer
+			keys, err = HostKeys(os.Args[2])
+			for _, key := range keys {
+				fmt.Print(string(ssh.MarshalAuthorizedKey(key.PublicKey())))
+			}
+		default:
+			os.Exit(m.Run())
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

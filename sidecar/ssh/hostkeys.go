@@ -121,18 +121,13 @@ func (k hostKeyKind) make(path string) error {
 	if err != nil {
 		return err
 	}
-	draft, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	draft, err := drafted(path, pem.EncodeToMemory(block), 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(draft.Name())
-	_, err = draft.Write(pem.EncodeToMemory(block))
-	err = errors.Join(err, draft.Sync(), draft.Close())
-	if err != nil {
-		return err
-	}
+	defer os.Remove(draft)
 	// Unlike rename, link does not take the place of a key that is in use.
-	if err := os.Link(draft.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Link(draft, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
@@ -144,8 +139,7 @@ func (k hostKeyKind) publish(path string, key ssh.PublicKey) error {
 	if there, err := os.ReadFile(path + ".pub"); err == nil && string(there) == line {
 		return nil
 	}
-	draft := path + ".pub.new"
-	err := os.WriteFile(draft, []byte(line), 0o644)
+	draft, err := drafted(path, []byte(line), 0o644)
 	if err == nil {
 		err = os.Rename(draft, path+".pub")
 	}
@@ -153,6 +147,20 @@ func (k hostKeyKind) publish(path string, key ssh.PublicKey) error {
 		return fmt.Errorf("writing the public half of host key %s: %w", path, err)
 	}
 	return nil
+}
+
+// drafted writes a file beside path, under a name that no other process has, and
+// returns that.
+func drafted(path string, text []byte, mode fs.FileMode) (string, error) {
+	draft, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = draft.Write(text)
+	if err = errors.Join(err, draft.Chmod(mode), draft.Sync(), draft.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(draft.Name()))
+	}
+	return draft.Name(), nil
 }
 
 // PublicHostKeys are the lines of the host keys' public halves, in the order in
