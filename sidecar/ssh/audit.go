@@ -102,9 +102,7 @@ func (a *Audit) write(e Event) {
 		&e.User, &e.Client, &e.KeyComment, &e.Certificate, &e.Method, &e.Kind, &e.Command, &e.Forced,
 		&e.To, &e.Listen, &e.Action, &e.Path, &e.Target, &e.Reason,
 	} {
-		if len(*text) > longestText {
-			*text = (*text)[:longestText] + "…"
-		}
+		*text = cut(*text)
 	}
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
@@ -116,6 +114,18 @@ func (a *Audit) write(e Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, _ = a.out.Write(printable(line.Bytes()))
+}
+
+// cut is the beginning of a long text, up to a whole character.
+func cut(text string) string {
+	if len(text) <= longestText {
+		return text
+	}
+	end := longestText
+	for end > longestText-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
 }
 
 // printable escapes what JSON leaves as it is and a terminal may not show, but
