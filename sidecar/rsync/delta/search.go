@@ -14,8 +14,8 @@ const (
 	piece = 32 << 10
 	// window is how much of a file is read at once, in bytes.
 	window = 256 << 10
-	// patience is how many blocks of one weak checksum are compared at one
-	// place: a file, or a peer, with very many of them costs matches, not time.
+	// patience is how many blocks are compared at one place: a file, or a peer,
+	// with very many of one weak checksum costs matches, not time.
 	patience = 1024
 )
 
@@ -281,14 +281,10 @@ func (f *search) find(i int32, sum uint32, at, width int) int32 {
 	if f.wanted < f.has.Count && fits(f.wanted) {
 		return f.wanted
 	}
-	for tried := 0; i >= 0 && tried < patience; i = f.next[i] {
-		if f.has.weak[i] != sum {
-			continue
-		}
+	for tried := 0; i >= 0 && tried < patience; i, tried = f.next[i], tried+1 {
 		if fits(i) {
 			return i
 		}
-		tried++
 	}
 	return -1
 }

@@ -3,6 +3,7 @@ package tree
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -91,6 +92,9 @@ func regular(file *os.File) (*os.File, unix.Stat_t, error) {
 // Temporary makes a new file beside a name, hidden and named after it, that
 // only its owner can read, and returns its name.
 func (t *Tree) Temporary(name string) (*os.File, string, error) {
+	if !Valid(name) || name == "." {
+		return nil, "", fmt.Errorf("%q: %w", name, ErrName)
+	}
 	for tries := 0; ; tries++ {
 		beside := besides(name)
 		file, err := t.open(beside, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
