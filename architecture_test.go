@@ -55,11 +55,12 @@ var mayImport = map[string][]string{
 	"sidecar/rsync/filter":   {},
 	"sidecar/rsync/tree":     {},
 	"sidecar/rsync/wire":     {},
+	"sidecar/scp":            {},
 	"sidecar/sftp":           {},
 	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
-	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/rsync", "sidecar/ssh"},
+	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
 	"cmd/host-engine":     {"host", "ui"},
 	"cmd/dist":            {"."},
 	"cmd/docs":            {"command", "settings"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
+	"github.com/inmanta/inmanta-docker/sidecar/scp"
 	"github.com/inmanta/inmanta-docker/sidecar/ssh"
 )
 
@@ -39,6 +40,7 @@ Exit codes: 0 it is so, 1 it is not, with one sentence on standard error.
 // name: the ssh sidecar links their names to this binary.
 var standIns = map[string]func(args []string, in io.Reader, out, errors io.Writer) int{
 	"rsync": rsync.Main,
+	"scp":   scp.Main,
 }
 
 func main() {
