@@ -1,7 +1,11 @@
-// Command bench measures inmanta-docker beside the stock docker compose: the
-// same work, in one run, in interleaved pairs, on the machine it runs on. It
-// prints the table of docs/performance.md. Ratios are what counts; these
-// machines are noisy, so each figure is a median with its spread.
+// Command bench measures inmanta-docker beside the stock docker compose, and the
+// ssh sidecar beside OpenSSH's server: the same work, in one run, in interleaved
+// pairs, on the machine it runs on. It prints the tables of docs/performance.md.
+// Ratios are what counts; these machines are noisy, so each figure is a median
+// with its spread.
+//
+// With arguments only those rows are measured whose name has one of them in it:
+// `go run ./bench ssh`, `go run ./bench 'sftp get' rsync`.
 package main
 
 import (
@@ -10,11 +14,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
-// pairs is how often each comparison is made.
+// pairs is how often each comparison is made, unless its row says so.
 const pairs = 20
 
 func main() {
@@ -33,10 +38,25 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer w.close()
-	fmt.Printf("%d interleaved pairs each, %d CPUs, %s, engine %s\n\n", pairs, runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), w.engineVersion())
-	fmt.Println("| what | ours, median (10%–90%) | stock, median (10%–90%) | ratio of medians | target |")
-	fmt.Println("| --- | --- | --- | --- | --- |")
+	fmt.Printf("%d CPUs, %s, engine %s\n", runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), w.engineVersion())
+	chosen := choice(os.Args[1:])
+	if err := tools(ctx, w, chosen); err != nil {
+		return err
+	}
+	return sshServers(ctx, w, chosen)
+}
 
+// choice is which rows are measured: those whose name has one of its words in
+// it, or all where there is none.
+type choice []string
+
+func (c choice) has(row string) bool {
+	return len(c) == 0 || slices.ContainsFunc(c, func(word string) bool { return strings.Contains(row, word) })
+}
+
+// tools are the rows that compare inmanta-docker with the stock tool.
+func tools(ctx context.Context, w *workshop, chosen choice) error {
+	began := false
 	for _, c := range []struct {
 		what   string
 		target string
@@ -66,7 +86,14 @@ func run(ctx context.Context) error {
 			stock: w.command("docker-compose", "up", "-d"),
 		},
 	} {
-		ours, stock, err := interleave(ctx, c.reset, c.ours, c.stock)
+		if !chosen.has("tools: " + c.what) {
+			continue
+		}
+		if !began {
+			began = true
+			header("stock")
+		}
+		ours, stock, err := interleave(ctx, pairs, c.reset, c.ours, c.stock)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.what, err)
 		}
@@ -76,7 +103,13 @@ func run(ctx context.Context) error {
 		}
 	}
 
-	fmt.Print("\n| what | measured | target |\n| --- | --- | --- |\n")
+	if !chosen.has("tools: probes, size") {
+		return nil
+	}
+	if _, err := w.command("inmanta-docker", "up")(ctx); err != nil {
+		return err // they are probes of what serves
+	}
+	measuredHeader()
 	for _, service := range []string{"db", "server"} {
 		check, nothing, err := w.probeCost(ctx, service)
 		if err != nil {
@@ -98,10 +131,13 @@ type sample struct {
 	took time.Duration
 	// memory is the process's peak resident size, in bytes.
 	memory int64
+	// server is the processor time that the server it talks to took meanwhile,
+	// with all it started.
+	server time.Duration
 }
 
 // interleave runs both in pairs, the first of a pair changing each time.
-func interleave(ctx context.Context, reset func(context.Context) error, ours, stock func(context.Context) (sample, error)) (a, b []sample, err error) {
+func interleave(ctx context.Context, pairs int, reset func(context.Context) error, ours, stock func(context.Context) (sample, error)) (a, b []sample, err error) {
 	one := func(f func(context.Context) (sample, error), to *[]sample) error {
 		if reset != nil {
 			if err := reset(ctx); err != nil {
@@ -127,6 +163,18 @@ func interleave(ctx context.Context, reset func(context.Context) error, ours, st
 		}
 	}
 	return a, b, nil
+}
+
+// header begins a table of pairs.
+func header(other string) {
+	fmt.Printf("\n%d interleaved pairs each, where nothing else is said.\n\n", pairs)
+	fmt.Printf("| what | ours, median (10%%–90%%) | %s, median (10%%–90%%) | ratio of medians | target |\n", other)
+	fmt.Println("| --- | --- | --- | --- | --- |")
+}
+
+// measuredHeader begins a table of what has nothing beside it.
+func measuredHeader() {
+	fmt.Print("\n| what | measured | target |\n| --- | --- | --- |\n")
 }
 
 func row(what, target string, ours, stock []float64, unit string, digits int) {

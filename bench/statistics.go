@@ -32,3 +32,22 @@ func quantile(values []float64, q float64) float64 {
 	}
 	return sorted[low] + (at-float64(low))*(sorted[low+1]-sorted[low])
 }
+
+// rates are how fast that many bytes went, in MiB/s.
+func rates(samples []sample, bytes int64) []float64 {
+	var values []float64
+	for _, s := range samples {
+		values = append(values, float64(bytes)/(1<<20)/s.took.Seconds())
+	}
+	return values
+}
+
+// serverSeconds is the server's processor time, in seconds for each of what the
+// sample has so many of.
+func serverSeconds(samples []sample, of float64) []float64 {
+	var values []float64
+	for _, s := range samples {
+		values = append(values, s.server.Seconds()/of)
+	}
+	return values
+}

@@ -58,12 +58,8 @@ func newWorkshop(ctx context.Context) (*workshop, error) {
 			return fail(err)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
-		return fail(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
 		return fail(err)
 	}
 	env, err := deployment.ReadEnvFile(filepath.Join(w.dir, ".env"))
@@ -78,6 +74,15 @@ func newWorkshop(ctx context.Context) (*workshop, error) {
 	}
 	w.api = orchestrator.New(fmt.Sprintf("http://127.0.0.1:%d", port), nil)
 	return w, w.removeAll(ctx)
+}
+
+// freePort is a port that nobody listens on just now.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 func (w *workshop) close() {
