@@ -55,6 +55,7 @@ const (
 // beyond what is accepted here.
 type ProtocolError struct{ what string }
 
+// Error implements error.
 func (e ProtocolError) Error() string { return e.what }
 
 // Broken is a ProtocolError with this text.
