@@ -86,6 +86,10 @@ func (s *session) run(w wanted) (*program, error) {
 	go func() {
 		_ = c.server.children.Wait(command) // its ending is in the state
 		p.ending = endingOf(command.ProcessState)
+		if reports != nil {
+			// Whatever the session has left behind may have the other end open still.
+			_ = reports.SetReadDeadline(time.Now().Add(reportGrace))
+		}
 		close(p.ended)
 	}()
 	return p, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/sftp"
 )
@@ -15,6 +16,10 @@ const reportDescriptor = 3
 
 // longestReport bounds one line of it, in bytes: two paths, escaped.
 const longestReport = 64 << 10
+
+// reportGrace is how long what a file server said before it ended may take to
+// be read.
+const reportGrace = 5 * time.Second
 
 // report logs what a file server says it did. It is a process of the session,
 // which can make it say anything: it is a log of what honest clients did.

@@ -345,5 +345,10 @@ func endingOf(state *os.ProcessState) ending {
 	if !ok || !status.Signaled() {
 		return ending{code: state.ExitCode()}
 	}
-	return ending{signal: strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG"), dumped: status.CoreDump()}
+	name := strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG")
+	if name == "" {
+		// One of the real-time signals: names that RFC 4254 does not have end in a domain.
+		name = fmt.Sprintf("SIG%d@inmanta.com", status.Signal())
+	}
+	return ending{signal: name, dumped: status.CoreDump()}
 }
