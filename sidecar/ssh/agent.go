@@ -50,7 +50,7 @@ func (c *connection) agentAt() (string, error) {
 	c.agent = agent
 	go c.guard(func() {
 		for {
-			conn, err := agent.socket.Accept()
+			conn, err := c.server.accept(c.ctx, agent.socket)
 			if err != nil {
 				return // closed
 			}

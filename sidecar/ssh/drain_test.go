@@ -2,8 +2,6 @@ package ssh
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -239,65 +237,4 @@ func TestSecondSignalHurries(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, hurry.Done(), "the second signal")
-}
-
-// A listener that fails for lack of something goes on once it is there again;
-// one that fails for good is the end.
-func TestListenerThatFails(t *testing.T) {
-	t.Parallel()
-	s, key := serveOne(t, "")
-	before := s.dial(t, key)
-	listener := &failing{Listener: listen(t), with: []error{syscall.EMFILE, syscall.ECONNABORTED}}
-	served := make(chan error, 1)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { served <- s.server.Serve(ctx, ctx, listener) }()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := s.login(conn, s.account(), ssh.PublicKeys(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	unharmed(t, client)
-	_ = client.Close()
-	unharmed(t, before)
-	over := &failing{Listener: listen(t), with: []error{net.ErrClosed}}
-	if err := s.server.Serve(ctx, ctx, over); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("it ends with %v", err)
-	}
-	stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-}
-
-// failing is a listener that fails a few times first.
-type failing struct {
-	net.Listener
-	mu   sync.Mutex
-	with []error
-}
-
-func (f *failing) Accept() (net.Conn, error) {
-	f.mu.Lock()
-	if len(f.with) > 0 {
-		err := f.with[0]
-		f.with = f.with[1:]
-		f.mu.Unlock()
-		return nil, &net.OpError{Op: "accept", Err: err}
-	}
-	f.mu.Unlock()
-	return f.Listener.Accept()
-}
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener
 }

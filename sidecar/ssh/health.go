@@ -133,9 +133,14 @@ func (s *Server) AnswerHealth(ctx context.Context, listener net.Addr) error {
 	if err != nil {
 		return fmt.Errorf("listening for health checks: %w", err)
 	}
+	return s.answerHealth(ctx, socket, listener)
+}
+
+func (s *Server) answerHealth(ctx context.Context, socket net.Listener, listener net.Addr) error {
+	defer socket.Close()
 	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
 	for {
-		conn, err := socket.Accept()
+		conn, err := s.accept(ctx, socket)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil

@@ -209,7 +209,7 @@ func (c *connection) passOn(socket net.Listener, key string, request *ssh.Reques
 		_ = ssh.Unmarshal(request.Payload, &tcp) // it was read before
 	}
 	for {
-		conn, err := socket.Accept()
+		conn, err := c.server.accept(c.ctx, socket)
 		if err != nil {
 			return // closed
 		}

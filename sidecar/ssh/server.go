@@ -55,7 +55,7 @@ func (s *Server) Serve(ctx, hurry context.Context, listener net.Listener) error 
 	s.audit.write(Event{Event: EventListening, Listen: listener.Addr().String()})
 	s.complain()
 	for {
-		conn, err := listener.Accept()
+		conn, err := s.accept(ctx, listener)
 		if err == nil {
 			s.running.Go(func() { s.take(conn) })
 			continue
@@ -64,12 +64,23 @@ func (s *Server) Serve(ctx, hurry context.Context, listener net.Listener) error 
 			s.drain(hurry)
 			return nil
 		}
+		return fmt.Errorf("taking connections: %w", err)
+	}
+}
+
+// accept takes a listener's next connection, and waits where none can be taken
+// for now. Its errors are for good.
+func (s *Server) accept(ctx context.Context, listener net.Listener) (net.Conn, error) {
+	for {
+		conn, err := listener.Accept()
 		var temporary interface{ Temporary() bool }
-		if !errors.As(err, &temporary) || !temporary.Temporary() {
-			return fmt.Errorf("taking connections: %w", err)
+		if err == nil || ctx.Err() != nil || !errors.As(err, &temporary) || !temporary.Temporary() {
+			return conn, err
 		}
 		// Out of descriptors, most likely: what is open goes on, and closes some.
-		s.audit.write(Event{Event: EventProblem, Problem: err.Error()})
+		if _, ok := s.refusals.say(err.Error(), time.Now()); ok {
+			s.audit.write(Event{Event: EventProblem, Problem: err.Error()})
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):
