@@ -98,26 +98,36 @@ func findAccount(name string) (Account, error) {
 	return account, nil
 }
 
-// loginShell is what /etc/passwd says, or the first of bash and sh where it
-// says one that lets nobody in.
+// loginShell is the first of the user's shells that the image has.
 func loginShell(name string) (string, error) {
 	text, err := os.ReadFile("/etc/passwd")
 	if err != nil {
 		return "", fmt.Errorf("reading the shell of %s: %w", name, err)
 	}
-	candidates := []string{"/bin/bash", "/bin/sh"}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) == 7 && fields[0] == name && !slices.Contains([]string{"", "nologin", "false"}, filepath.Base(fields[6])) {
-			candidates = slices.Insert(candidates, 0, fields[6])
-		}
-	}
+	candidates := shells(string(text), name)
 	for _, shell := range candidates {
 		if info, err := os.Stat(shell); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return shell, nil
 		}
 	}
 	return "", fmt.Errorf("the image has none of the shells %s: sessions cannot run anything", strings.Join(candidates, ", "))
+}
+
+// shells are what passwd(5) says is a user's shell, unless that lets nobody in,
+// and then those that nearly every image has.
+func shells(passwd, name string) []string {
+	usual := []string{"/bin/bash", "/bin/sh"}
+	for line := range strings.Lines(passwd) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) != 7 || fields[0] != name {
+			continue
+		}
+		if shell := fields[6]; filepath.IsAbs(shell) && !slices.Contains([]string{"nologin", "false"}, filepath.Base(shell)) {
+			return append([]string{shell}, usual...)
+		}
+		return usual // a further line of that name is nobody's
+	}
+	return usual
 }
 
 // KeySources is where authorized keys come from.

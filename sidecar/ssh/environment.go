@@ -14,7 +14,7 @@ var inherited = regexp.MustCompile(`^(INMANTA_\w+|PIP_\w+|PATH|LANG|LANGUAGE|LC_
 
 // withheld are those among them that are not a session's business: who may log
 // in, and secrets of any kind.
-var withheld = regexp.MustCompile(`(?i)^INMANTA_AUTHORIZED_KEYS$|PASSWORD|SECRET|TOKEN|PRIVATE`)
+var withheld = regexp.MustCompile(`(?i)^INMANTA_AUTHORIZED_KEYS$|PASSW(OR)?D|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE`)
 
 // accepted are the variables that a client may set. None of them makes a
 // program load or run what it would not otherwise, as long as those that the C

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
@@ -378,4 +379,11 @@ func exitCode(err error) int {
 		return exited.ExitStatus()
 	}
 	return -1
+}
+
+func makeFIFO(t *testing.T, path string) {
+	t.Helper()
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
