@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -99,26 +101,39 @@ func (c *selfCheck) dial(ctx context.Context, listener net.Addr) (net.Conn, func
 	if !ok {
 		return nil, nil, fmt.Errorf("%s is not a TCP address", listener)
 	}
-	host := net.IPv4(127, 0, 0, 1)
-	if !tcp.IP.IsUnspecified() {
-		host = tcp.IP
+	host := [4]byte{127, 0, 0, 1}
+	if own := tcp.IP.To4(); own != nil && !own.IsUnspecified() {
+		host = [4]byte(own)
 	}
-	reserved, err := net.ListenTCP("tcp", &net.TCPAddr{IP: host})
-	if err != nil {
-		return nil, nil, err
-	}
-	own := reserved.Addr().(*net.TCPAddr)
-	_ = reserved.Close()
-	c.mu.Lock()
-	c.ports[own.String()] = true
-	c.mu.Unlock()
+	var own string
 	forget := func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.ports, own.String())
+		delete(c.ports, own)
 	}
-	dialer := net.Dialer{LocalAddr: own}
-	conn, err := dialer.DialContext(ctx, "tcp", (&net.TCPAddr{IP: host, Port: tcp.Port}).String())
+	// Bound here, so that nobody else can have that port by the time it is used,
+	// and to one that no ended connection still occupies.
+	bind := func(fd uintptr) error {
+		if err := unix.Bind(int(fd), &unix.SockaddrInet4{Addr: host}); err != nil {
+			return err
+		}
+		bound, err := unix.Getsockname(int(fd))
+		if err != nil {
+			return err
+		}
+		own = netip.AddrPortFrom(netip.AddrFrom4(host), uint16(bound.(*unix.SockaddrInet4).Port)).String()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ports[own] = true
+		return nil
+	}
+	dialer := net.Dialer{Control: func(_, _ string, socket syscall.RawConn) error {
+		var failed error
+		err := socket.Control(func(fd uintptr) { failed = bind(fd) })
+		return errors.Join(err, failed)
+	}}
+	goal := netip.AddrPortFrom(netip.AddrFrom4(host), uint16(tcp.Port))
+	conn, err := dialer.DialContext(ctx, "tcp4", goal.String())
 	if err != nil {
 		forget()
 		return nil, nil, err
