@@ -301,21 +301,22 @@ func compare(t *testing.T, args []string) {
 	times := slices.ContainsFunc(args, func(arg string) bool {
 		return strings.HasPrefix(arg, "-a") || strings.HasPrefix(arg, "-rlt")
 	})
-	// Times of what is not transferred are those of the test.
-	keep := func(snapshot string) string {
-		lines := strings.Split(snapshot, "\n")
-		for i, line := range lines {
-			if cut := strings.LastIndexByte(line, ' '); times && cut >= 0 && line[cut+1:] > "2021" {
-				lines[i] = line[:cut]
-			}
-		}
-		return strings.Join(lines, "\n")
-	}
-	a := strings.ReplaceAll(keep(snapshot(t, here, times)), filepath.Base(here), "top")
-	b := strings.ReplaceAll(keep(snapshot(t, there, times)), filepath.Base(there), "top")
+	a := strings.ReplaceAll(recent(snapshot(t, here, times), times), filepath.Base(here), "top")
+	b := strings.ReplaceAll(recent(snapshot(t, there, times), times), filepath.Base(there), "top")
 	if a != b {
 		t.Errorf("%q: files differ:\n%s", args, difference(a, b))
 	}
+}
+
+// recent drops times of this test: those of what is not transferred.
+func recent(snapshot string, times bool) string {
+	lines := strings.Split(snapshot, "\n")
+	for i, line := range lines {
+		if cut := strings.LastIndexByte(line, ' '); times && cut >= 0 && line[cut+1:] > "2021" {
+			lines[i] = line[:cut]
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // difference shows the lines that only one of two texts has.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unicode"
 
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/delta"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/filter"
@@ -158,6 +159,23 @@ type screen struct {
 	names  bool
 }
 
+// shown is a name for a person to read, as rsync writes it: what is not
+// printable as "\#" and three octal digits.
+func shown(name string) string {
+	if !strings.ContainsFunc(name, unicode.IsControl) {
+		return name
+	}
+	var b strings.Builder
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c == 0x7f {
+			fmt.Fprintf(&b, "\\#%03o", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
 // message shows what one half tells the other.
 func (s *screen) message(tag wire.Tag, payload []byte) {
 	s.mu.Lock()
@@ -170,26 +188,31 @@ func (s *screen) message(tag wire.Tag, payload []byte) {
 	case wire.Deleted:
 		if s.names {
 			name, directory := strings.CutSuffix(string(payload), "\x00")
-			fmt.Fprintf(s.stdout, "deleting %s%s\n", printable(name), choose(directory, "/", ""))
+			fmt.Fprintf(s.stdout, "deleting %s%s\n", shown(name), choose(directory, "/", ""))
 		}
 	}
 }
 
-// item shows the name of what is changed, with option --verbose.
+// item shows the name of what is changed, with option --verbose; that only
+// its attributes are is told of directories alone.
 func (s *screen) item(e *entry, r request) {
-	if !s.names || r.flags&^itemIrrelevant == 0 {
+	changed := r.flags&itemTransfer != 0 || r.other != ""
+	if r.flags&^itemIrrelevant != 0 && (r.flags&itemLocal != 0 || e.directory()) {
+		changed = true
+	}
+	if !s.names || !changed {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name := printable(e.name)
+	name := shown(e.name)
 	switch {
 	case e.directory():
 		name += "/"
 	case e.isLink():
-		name += " -> " + printable(e.link)
+		name += " -> " + shown(e.link)
 	case r.other != "":
-		name += " => " + printable(r.other)
+		name += " => " + shown(r.other)
 	}
 	fmt.Fprintln(s.stdout, name)
 }

@@ -3,6 +3,7 @@ package rsync
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/delta"
@@ -218,10 +219,10 @@ var longOptions = map[string]option{
 	"max-size":            with(func(o *options, v string) (err error) { o.maxSize, err = parseSize(v, 'b'); return err }),
 	"min-size":            with(func(o *options, v string) (err error) { o.minSize, err = parseSize(v, 'b'); return err }),
 	"filter":              local(with(func(o *options, v string) error { o.rules = append(o.rules, v); return nil })),
-	"exclude":             local(with(func(o *options, v string) error { o.rules = append(o.rules, "- "+v); return nil })),
-	"include":             local(with(func(o *options, v string) error { o.rules = append(o.rules, "+ "+v); return nil })),
-	"exclude-from":        local(with(func(o *options, v string) error { o.rules = append(o.rules, ".- "+v); return nil })),
-	"include-from":        local(with(func(o *options, v string) error { o.rules = append(o.rules, ".+ "+v); return nil })),
+	"exclude":             local(with(func(o *options, v string) error { return o.addPatterns("- ", v) })),
+	"include":             local(with(func(o *options, v string) error { return o.addPatterns("+ ", v) })),
+	"exclude-from":        local(with(func(o *options, v string) error { return o.readPatterns("- ", v) })),
+	"include-from":        local(with(func(o *options, v string) error { return o.readPatterns("+ ", v) })),
 	"cvs-exclude":         flag(func(o *options) *bool { return &o.cvs }),
 	"prune-empty-dirs":    flag(func(o *options) *bool { return &o.pruneEmpty }),
 
@@ -266,6 +267,26 @@ var longOptions = map[string]option{
 func archive(o *options) {
 	o.recursive, o.links, o.perms, o.times = true, true, true, true
 	o.owner, o.group, o.devices, o.specials = true, true, true, true
+}
+
+// addPatterns adds patterns as rules of this sign, unless they bring their own.
+func (o *options) addPatterns(sign string, patterns ...string) error {
+	for _, pattern := range patterns {
+		if !strings.HasPrefix(pattern, "- ") && !strings.HasPrefix(pattern, "+ ") && pattern != "!" {
+			pattern = sign + pattern
+		}
+		o.rules = append(o.rules, pattern)
+	}
+	return nil
+}
+
+// readPatterns adds those of a file, one a line.
+func (o *options) readPatterns(sign, name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return o.addPatterns(sign, splitNames(data, false)...)
 }
 
 // setFormat takes what the client shows of each file; only how much of it the

@@ -90,18 +90,22 @@ func (r request) write(out *wire.Encoder) error {
 	return err
 }
 
-// readDeleteStats reads how much a client deleted on its side, and tells it:
-// one of its two processes knows, the other one shows it.
+// readDeleteStats reads how much a receiver deleted. A client is told it: one
+// of its two processes knows, the other one shows it.
 func (s *session) readDeleteStats() error {
+	var numbers [5]int32
+	for i := range numbers {
+		var err error
+		if numbers[i], err = s.in.Varint(); err != nil {
+			return err
+		}
+	}
+	if !s.server {
+		return nil
+	}
 	_ = s.out.Index(wire.IndexDeleteStats)
-	for range 5 {
-		number, err := s.in.Varint()
-		if err != nil {
-			return err
-		}
-		if err := s.out.Varint(number); err != nil {
-			return err
-		}
+	for _, number := range numbers {
+		_ = s.out.Varint(number)
 	}
 	return nil
 }
