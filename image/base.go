@@ -101,10 +101,11 @@ func (b *builder) bootstrap(ctx context.Context, label string) (id string, err e
 		"deb "+b.host.Mirror+" "+release+"-updates main",
 		"deb "+b.host.Security+" "+release+"-security main",
 	)...)
-	// It removes its temporary directory when it is asked to end.
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	// And when it fails, it sends SIGHUP to its whole process group: not ours.
+	// When it fails, it sends SIGHUP to its whole process group: not ours.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Asked to end, it waits for what it has started, which goes on for as long as
+	// nobody asks that too; then it removes its temporary directory.
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
 	command.WaitDelay = 20 * time.Second
 	command.Env = os.Environ()
 	if b.host.AptProxy != "" && os.Getenv("http_proxy") == "" {

@@ -283,7 +283,10 @@ func (b box) address() string {
 // script runs a shell script in a container of its own and returns its output, trimmed.
 func script(t testing.TB, cli *client.Client, image, user, text string, binds ...string) string {
 	t.Helper()
-	b := start(t, cli, container.Config{Image: image, User: user, Entrypoint: []string{"bash", "-euc"}, Cmd: []string{text}}, binds...)
+	b := start(t, cli, container.Config{
+		Image: image, User: user, Entrypoint: []string{"bash", "-euc"}, Cmd: []string{text},
+		NetworkDisabled: true, // which takes the engine longer to make than most scripts run
+	}, binds...)
 	if code := b.exit(); code != 0 {
 		t.Fatalf("exit code %d of\n%s\n%s", code, text, b.logs())
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,13 +105,11 @@ func TestBaseIsBootstrapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A label of its own, so that nobody else takes it for theirs.
-	label := testName()
 	bootstrapper := func(report progress.Report) *builder {
 		return &builder{machine: machine, engine: offline{cli}, name: testName(), report: report,
 			host: surroundings{Mirror: debianMirror, Security: debianSecurity}}
 	}
-	left := func(b *builder) string {
+	left := func(b *builder, label string) string {
 		t.Helper()
 		found, err := b.newest(context.Background(), baseLabel, label)
 		if err != nil {
@@ -117,7 +118,10 @@ func TestBaseIsBootstrapped(t *testing.T) {
 		return found.ID
 	}
 
+	// Each has a label of its own, so that nobody else takes its base for theirs.
 	t.Run("from a mirror that does not answer", func(t *testing.T) {
+		t.Parallel()
+		label := testName()
 		b := bootstrapper(progress.Discard)
 		b.host.Mirror = "http://127.0.0.1:1/debian"
 		_, err := b.bootstrap(t.Context(), label)
@@ -125,25 +129,41 @@ func TestBaseIsBootstrapped(t *testing.T) {
 		if len(problems) != 1 || problems[0].ID != "base-failed" || !strings.Contains(problems[0].What, "127.0.0.1:1") {
 			t.Errorf("it ends with %v", err)
 		}
-		equal(t, "what is left", left(b), "")
+		equal(t, "what is left", left(b, label), "")
 	})
 	t.Run("called off", func(t *testing.T) {
+		t.Parallel()
+		label := testName()
 		ctx, cancel := context.WithCancel(t.Context())
-		b := bootstrapper(when("downloading packages", cancel))
+		places := regexp.MustCompile(`using (/\S+) as tempdir`)
+		var place string
+		atWork := when("running apt-get update", cancel)
+		b := bootstrapper(func(event progress.Event) {
+			if m := places.FindStringSubmatch(event.Detail); m != nil {
+				place = m[1]
+			}
+			atWork(event)
+		})
 		_, err := b.bootstrap(ctx, label)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("it ends with %v", err)
 		}
-		equal(t, "what is left", left(b), "")
+		equal(t, "what is left", left(b, label), "")
+		if _, err := os.Stat(place); place == "" || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q is left (%v)", place, err)
+		}
 	})
 	t.Run("for a processor that is not this machine's", func(t *testing.T) {
+		t.Parallel()
 		b := bootstrapper(progress.Discard)
 		b.architecture = "riscv64"
-		if problems := problem.In(func() error { _, err := b.bootstrap(t.Context(), label); return err }()); problems[0].ID != "base-missing" {
+		if problems := problem.In(func() error { _, err := b.bootstrap(t.Context(), testName()); return err }()); problems[0].ID != "base-missing" {
 			t.Errorf("it ends with %v", problems)
 		}
 	})
 	t.Run("and taken away", func(t *testing.T) {
+		t.Parallel()
+		label := testName()
 		b := bootstrapper(progress.Discard)
 		id, err := b.bootstrap(t.Context(), label)
 		if err != nil {
@@ -151,11 +171,11 @@ func TestBaseIsBootstrapped(t *testing.T) {
 		}
 		remove := b.remover(t.Context(), id)
 		t.Cleanup(remove)
-		equal(t, "the base by its label", left(b), id)
+		equal(t, "the base by its label", left(b, label), id)
 		t.Run("in use", func(t *testing.T) {
 			equal(t, "the release", script(t, cli, id, "", ". /etc/os-release; echo $VERSION_CODENAME"), "trixie")
 		})
 		remove()
-		equal(t, "what is left", left(b), "")
+		equal(t, "what is left", left(b, label), "")
 	})
 }

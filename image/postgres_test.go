@@ -151,13 +151,15 @@ func TestPostgreSQLTakesItsArguments(t *testing.T) {
 		"another program": {[]string{"bash", "-c", "id -un"}, "root"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, cli, container.Config{Image: ref, Cmd: test.command})
+			t.Parallel()
+			b := start(t, cli, container.Config{Image: ref, Cmd: test.command, NetworkDisabled: true})
 			if code := b.exit(); code != 0 || !strings.Contains(b.logs(), test.says) {
 				t.Errorf("exit code %d, and\n%s", code, b.logs())
 			}
 		})
 	}
 	t.Run("the server's settings, while initialising too", func(t *testing.T) {
+		t.Parallel()
 		b := start(t, cli, container.Config{
 			Image: ref, Env: []string{"POSTGRES_HOST_AUTH_METHOD=trust"},
 			Cmd: []string{"postgres", "-c", "jit=off", "-c", "application_name=it's \"two words\" $HOME"},
@@ -215,10 +217,16 @@ func TestPostgreSQLRefuses(t *testing.T) {
 			cli := engineOf(t)
 			data := volume(t, cli)
 			const inventory = "find . -type f -exec md5sum {} + | sort"
-			before := fill(t, data, "cd /volume\n"+test.volume+"\n"+inventory)
+			before := ""
+			if test.volume != "" {
+				before = fill(t, data, "cd /volume\n"+test.volume+"\n"+inventory)
+			}
 			_, ref := images(t)
 			start(t, cli, container.Config{Image: ref, User: test.user, Env: test.environment}, data+":"+dataPath).refuses(test.says)
-			if after := fill(t, data, "cd /volume\n"+inventory); after != before && test.volume != "" {
+			if test.volume == "" {
+				return
+			}
+			if after := fill(t, data, "cd /volume\n"+inventory); after != before {
 				t.Errorf("the volume held\n%s\nand now holds\n%s", before, after)
 			}
 		})
@@ -275,7 +283,8 @@ func TestPostgreSQLSurvivesACutInitialisation(t *testing.T) {
 	// The states that a kill leaves at moments too short to hit, made by hand
 	// from the directory of a finished cluster.
 	cli := engineOf(t)
-	finished := volume(t, cli)
+	finished, given := volume(t, cli), volume(t, cli)
+	fill(t, given, scripts+"\nrm password")
 	b := server(t, settings, finished+":"+dataPath)
 	b.serves()
 	b.stop()
@@ -291,9 +300,8 @@ func TestPostgreSQLSurvivesACutInitialisation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cli := engineOf(t)
-			given, data := volume(t, cli), volume(t, cli)
+			data := volume(t, cli)
 			_, ref := images(t)
-			fill(t, given, scripts+"\nrm password")
 			script(t, cli, ref, "0", "cd /volume; cp -a /finished/. .; "+left+"; chown -R 999:999 .initializing",
 				data+":/volume", finished+":/finished:ro")
 			b := server(t, settings, given+":/docker-entrypoint-initdb.d:ro", data+":"+dataPath)
@@ -344,6 +352,7 @@ func FuzzPassword(f *testing.F) {
 		if password == "" || strings.ContainsAny(password, "\x00\n\r") {
 			return // no environment, and no file of passwords, can hold it
 		}
+		t.Parallel()
 		encoded := base64.StdEncoding.EncodeToString([]byte(password))
 		b := server(t, []string{"POSTGRES_PASSWORD=" + password})
 		b.serves()
