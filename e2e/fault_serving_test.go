@@ -36,8 +36,8 @@ func TestFailureReports(t *testing.T) {
 	}
 	server(`entrypoint: [tini, --, sleep, infinity], healthcheck: {interval: 10m}`)
 	began := time.Now()
-	report = s.broken("server", "unknown", "--timeout", "5s")
-	if !report.TimedOut || time.Since(began) < 5*time.Second {
+	report = s.broken("server", "unknown", "--timeout", "10s")
+	if !report.TimedOut || time.Since(began) < 10*time.Second {
 		t.Errorf("after %s it is said: %+v", time.Since(began), report)
 	}
 	s.says(report.What, "the time is up", s.server(), "does not answer")

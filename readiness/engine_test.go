@@ -454,6 +454,15 @@ func TestTimeIsUp(t *testing.T) {
 	if got := names(report.Waiting); !slices.Equal(got, []string{"absent"}) {
 		t.Errorf("waiting: %v", got)
 	}
+	// The same where the time was up while something was being started.
+	explained := Explain(ctx, engine, stack, fmt.Errorf("Post \"…/start\": %w", context.DeadlineExceeded))
+	if !explained.TimedOut || explained.Culprit == nil || explained.Culprit.Service != "db" || explained.Engine != "" || !strings.Contains(explained.What, "the time is up") {
+		t.Errorf("%+v", explained)
+	}
+	explained = Explain(ctx, engine, Stack{Project: stack.Project + "-of-nobody"}, context.DeadlineExceeded)
+	if !explained.TimedOut || explained.Culprit != nil || explained.What != "the time was up before everything was started" {
+		t.Errorf("%+v", explained)
+	}
 }
 
 func TestStopping(t *testing.T) {

@@ -116,6 +116,10 @@ func Explain(ctx context.Context, engine Engine, stack Stack, failure error) *Re
 		s = next(s, listed(containers))
 	}
 	v := judge(s)
+	if errors.Is(failure, context.DeadlineExceeded) {
+		// The engine refused nothing: nobody waited for it any more.
+		return explain(ctx, engine, s, v, latest(s, v), nil, true)
+	}
 	return explain(ctx, engine, s, v, accused(s, v, failure.Error()), failure, false)
 }
 

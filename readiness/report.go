@@ -115,6 +115,8 @@ func compile(s state, v verdict, culprit *standing, evidence Evidence, logs []Lo
 		}
 	case r.Cause.ID != unknown:
 		r.What = "the deployment could not be started: " + r.Cause.What
+	case timedOut:
+		r.What = "the time was up before everything was started"
 	case evidence.Engine != "":
 		r.What = "the deployment could not be started: " + evidence.Engine
 	default:
