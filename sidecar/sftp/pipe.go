@@ -43,11 +43,12 @@ func widen(fd int) error {
 // awaitBriefly waits until there is something to read from fd, but no longer
 // than a client near by takes for its next request.
 //
-// Go's scheduler takes a thread's processor away while it waits in a system
-// call and wakes others to get it back, at three times the cost of the wait
-// itself. It is not told of this one. It is short, so that a session without
-// requests waits in the way that costs nothing, and a collection of garbage
-// does not wait long for it.
+// Go's scheduler takes the processor away from a thread that waits in a system
+// call, and it takes switches between threads to get it back: with a request
+// at a time, half as many again as the requests themselves take. It is not
+// told of this wait. It is short, so that a session without requests waits in
+// the way that costs nothing, and a collection of garbage does not wait long
+// for it.
 func awaitBriefly(fd int) {
 	poll := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	patience := unix.Timespec{Nsec: 5e6}
