@@ -114,6 +114,8 @@ func (s *session) answer(requests <-chan *ssh.Request) {
 			ok = s.signal(request.Payload)
 		case "auth-agent-req@openssh.com":
 			ok = s.askAgent()
+		case "eow@openssh.com":
+			s.hearNoMore()
 		}
 		if request.WantReply {
 			_ = request.Reply(ok, nil)
@@ -186,6 +188,18 @@ func (s *session) askAgent() bool {
 	}
 	s.forwards = true
 	return true
+}
+
+// hearNoMore is told when what reads the output at the client has ended, as in
+// `ssh HOST yes | head -n 1`: the client goes on, and takes what it then drops.
+func (s *session) hearNoMore() {
+	switch p := s.started(); {
+	case p == nil:
+	case p.terminal != nil:
+		p.hangUp()
+	default:
+		p.stopListening(p.out)
+	}
 }
 
 // start runs what was asked for, and answers. One session runs one program.

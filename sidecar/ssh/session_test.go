@@ -91,3 +91,36 @@ func TestReportThatDoesNotEnd(t *testing.T) {
 	}
 	unharmed(t, client)
 }
+
+// `ssh HOST yes | head -n 1`: the client's own reader has ended, and what it
+// still sends says so. The program learns of it as it would at a pipe.
+func TestClientThatHearsNoMore(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	session := open(t, s.dial(t, key))
+	out, err := session.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start("yes"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 2)); err != nil {
+		t.Fatal(err)
+	}
+	// As OpenSSH's client: it goes on taking what it then drops.
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	if _, err := session.SendRequest("eow@openssh.com", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = session.Wait()
+	}()
+	within(t, done, "the end of what nobody reads")
+	var exited *ssh.ExitError
+	if !errors.As(err, &exited) || exited.Signal() != "PIPE" {
+		t.Errorf("it ends with %v, want SIGPIPE", err)
+	}
+}
