@@ -3,9 +3,14 @@ package ssh
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"runtime/debug"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/inmanta/inmanta-docker/sidecar/sftp"
 )
@@ -14,8 +19,9 @@ import (
 // files: the first descriptor after the standard ones.
 const reportDescriptor = 3
 
-// longestReport bounds one line of it, in bytes: two paths, escaped.
-const longestReport = 64 << 10
+// longestReport bounds one line of it, in bytes: two paths of the kernel's
+// longest, escaped as JSON escapes at worst, are 98 KiB.
+const longestReport = 128 << 10
 
 // reportGrace is how long what a file server said before it ended may take to
 // be read.
@@ -46,6 +52,14 @@ func (s *session) report(reports io.ReadCloser) {
 // SFTP is the file server of the sftp subsystem, on standard input and output.
 // With reporting, what it does to files goes to the server that started it.
 func SFTP(in io.Reader, out io.Writer, reporting bool) error {
+	// Who may only use this must not get at the process through its own /proc.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("closing memory and descriptors to the client: %w", err)
+	}
+	// A reader that is gone is an error to report, not the end of the process.
+	signal.Ignore(unix.SIGPIPE)
+	// Its memory is what listings leave; each client has one of these.
+	debug.SetGCPercent(25)
 	options := sftp.Options{}
 	if home, err := os.UserHomeDir(); err == nil {
 		options.Start = home
