@@ -30,7 +30,9 @@ func (g *generator) entry(index int32, e *entry) error {
 	has, err := g.look(e, name)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		g.complain("stat", g.full(name), err)
-		e.skipped = true
+		if e.directory() {
+			return g.skipDirectory(e)
+		}
 		return g.links.skip(g, index, e)
 	}
 	if has == nil && g.existing {

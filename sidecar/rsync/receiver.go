@@ -73,16 +73,17 @@ func (r *receiver) file(index int32) error {
 	if err != nil {
 		return err
 	}
+	fate := choose(r.inplace, "retained", "discarded")
 	switch {
 	case arrived == wrong && !e.sent:
 		e.sent = true
 		if r.names > 0 || r.itemize > 0 {
-			r.say(wire.Warning, "WARNING: %s failed verification -- update discarded (will try again).", e.name)
+			r.say(wire.Warning, "WARNING: %s failed verification -- update %s (will try again).", e.name, fate)
 		}
 		r.events.add(event{kind: eventAgain, index: index})
 	case arrived == wrong:
 		r.told.Store(true)
-		r.say(wire.ErrorXfer, "ERROR: %s failed verification -- update discarded.", e.name)
+		r.say(wire.ErrorXfer, "ERROR: %s failed verification -- update %s.", e.name, fate)
 		r.events.add(event{kind: eventMissing, index: index})
 	case arrived == failed:
 		r.events.add(event{kind: eventMissing, index: index})
