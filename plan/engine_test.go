@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -167,6 +168,9 @@ func open(t *testing.T, name string) *bench {
 	return b
 }
 
+// anonymous is the name that the engine gives to a volume that nobody named.
+var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // clear removes all that carries the project's label. After a failure the engine
 // may still be at what it was asked before, so that it takes some rounds.
 func (b *bench) clear() {
@@ -202,6 +206,13 @@ func (b *bench) remove(ctx context.Context) (removed int, err error) {
 		removed++
 		_, err := b.engine.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		failed(err)
+		// Those that it took over from the container before are not its own to the engine.
+		for _, m := range c.Mounts {
+			if anonymous.MatchString(m.Name) {
+				_, err := b.engine.VolumeRemove(ctx, m.Name, client.VolumeRemoveOptions{})
+				failed(err)
+			}
+		}
 	}
 	networks, err := b.engine.NetworkList(ctx, client.NetworkListOptions{Filters: mine})
 	failed(err)
