@@ -1,8 +1,10 @@
 package ssh
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -57,28 +59,28 @@ func (c *connection) bridge(asked ssh.NewChannel, goal halfCloser, e Event) {
 	if err != nil {
 		return
 	}
-	go ssh.DiscardRequests(requests)
-	c.carry(channel, goal, e)
+	c.carry(channel, requests, goal, e)
 }
 
 // carry joins a channel with what it leads to, until both have ended or the
-// connection has, and logs it.
-func (c *connection) carry(channel ssh.Channel, goal halfCloser, e Event) {
+// connection has, and logs it. It returns when the client has closed the channel:
+// until then it may go on sending into it.
+func (c *connection) carry(channel ssh.Channel, requests <-chan *ssh.Request, goal halfCloser, e Event) {
 	began := time.Now()
-	defer channel.Close()
-	stop := make(chan struct{})
-	defer close(stop)
+	closed := make(chan struct{})
 	go func() {
-		// What reads from the goal learns of the connection's end only so.
-		select {
-		case <-c.ctx.Done():
-			_ = goal.Close()
-		case <-stop:
-		}
+		defer close(closed)
+		ssh.DiscardRequests(requests)
 	}()
+	stop := context.AfterFunc(c.ctx, func() { _ = goal.Close() }) // so that what reads from it learns of the end
 	e.BytesIn, e.BytesOut = join(channel, goal)
 	e.Seconds = time.Since(began).Seconds()
 	c.log(e)
+	stop()
+	_ = goal.Close()
+	_ = channel.Close()
+	_, _ = io.Copy(io.Discard, channel)
+	<-closed
 }
 
 // goal is where a channel is to lead, if the client may.

@@ -266,6 +266,46 @@ func TestForwardedChannelsAreLimited(t *testing.T) {
 	unharmed(t, before)
 }
 
+// A channel is one of the client's until the client, too, has closed it: until
+// then it may go on sending into it.
+func TestChannelsThatTheClientKeepsAreCounted(t *testing.T) {
+	t.Parallel()
+	const most = 4
+	s, key := serveOne(t, "", limited(func(l *Limits) { l.Channels = most }))
+	before := s.dial(t, key)
+	listener := listen(t)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	w := enter(t, s, key)
+	about := ssh.Marshal(directTCP{"127.0.0.1", port(listener.Addr().String()), "", 0})
+	for n := range uint32(most) {
+		channel, err := w.open("direct-tcpip", n, 1<<20, about)
+		if err != nil {
+			t.Fatal(n, err)
+		}
+		_ = w.send(channelEOF(channel)) // an end, and not the channel's
+		if _, err := w.await(msgChannelClose); err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if _, err := w.open("direct-tcpip", most, 1<<20, about); err == nil {
+		t.Error("one more is granted")
+	}
+	_ = w.send(channelClose(0))
+	eventually(t, "the place is free", func() bool {
+		_, err := w.open("direct-tcpip", most+1, 1<<20, about)
+		return err == nil
+	})
+	unharmed(t, before)
+}
+
 // What a client sends and nothing takes is kept up to its channels' windows;
 // what it sends beyond them ends it.
 func TestUnreadDataIsLimited(t *testing.T) {

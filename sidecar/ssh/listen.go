@@ -240,7 +240,6 @@ func (c *connection) reach(kind string, about []byte, conn halfCloser, e Event) 
 			c.log(e)
 			return
 		}
-		go ssh.DiscardRequests(requests)
-		c.carry(channel, conn, e)
+		c.carry(channel, requests, conn, e)
 	})
 }

@@ -459,6 +459,13 @@ func (w *wire) run(number uint32, command string) (string, error) {
 	return said, err
 }
 
+func channelEOF(channel uint32) []byte {
+	return ssh.Marshal(struct {
+		Number  byte
+		Channel uint32
+	}{msgChannelEOF, channel})
+}
+
 func channelClose(channel uint32) []byte {
 	return ssh.Marshal(struct {
 		Number  byte
