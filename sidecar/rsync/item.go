@@ -9,7 +9,7 @@ import (
 // sameTime says whether two times are one as far as the user cares: to the
 // second, within --modify-window, or to the nanosecond with a window of -1.
 func (o *options) sameTime(seconds int64, nanoseconds int32, other unix.Timespec) bool {
-	theirs := int64(other.Sec) //nolint:unconvert // 32 bits wide on some machines
+	theirs := int64(other.Sec)
 	switch {
 	case o.modifyWindow == 0:
 		return seconds == theirs

@@ -222,6 +222,8 @@ func TestPathsMeanTheSame(t *testing.T) {
 		{"-ai", "host:src/link to dir/", "out"},
 		{"-ai", "host:TOP/src/./a", "host:src/a/.", "host:src/a/b/..", "out"},
 		{"-ai", "host:src/-dash", "host:src/with space", "host:src/grün λ", "out"},
+		{"-ai", "src/nothing", "host:out"},
+		{"-ai", "src/nothing", "src/big", "host:out"},
 		{"-ai", "host:src/nothing", "out"},
 		{"-ai", "host:src/nothing", "host:src/big", "out"},
 		{"-ai", "host:nothing/", "out"},

@@ -245,7 +245,7 @@ func (l *listSender) end(found time.Duration) (list, error) {
 func fromStat(name string, stat *unix.Stat_t) *entry {
 	e := &entry{
 		name: name, mode: stat.Mode, uid: stat.Uid, gid: stat.Gid,
-		size: stat.Size, modified: stat.Mtim.Sec, nanoseconds: int32(stat.Mtim.Nsec), //nolint:unconvert // 32 bits wide on some machines
+		size: stat.Size, modified: stat.Mtim.Sec, nanoseconds: int32(stat.Mtim.Nsec),
 	}
 	if e.isDevice() {
 		e.major, e.minor = unix.Major(stat.Rdev), unix.Minor(stat.Rdev)

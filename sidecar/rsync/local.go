@@ -94,6 +94,9 @@ func (o *options) checkLocal() error {
 	if o.filesFrom != "" {
 		return fatal(exitUnsupported, "option --files-from cannot be used here for a copy on this machine")
 	}
+	if o.statistics {
+		return fatal(exitUnsupported, "option --stats cannot be used here: %s", notShown)
+	}
 	o.compress = false
 	return nil
 }

@@ -143,7 +143,7 @@ func serve(s *session, stderr io.Writer) int {
 // it lets it know that we are still here.
 func (s *session) silent(now time.Time) bool {
 	limit := time.Duration(s.timeout) * time.Second
-	if now.Sub(s.out.LastWrote()) >= limit/2 {
+	if (s.sender || s.listed.Load()) && now.Sub(s.out.LastWrote()) >= limit/2 {
 		s.out.Message(wire.Data, nil)
 	}
 	return now.Sub(s.in.LastHeard()) >= limit && now.Sub(s.out.LastWrote()) >= limit

@@ -56,10 +56,12 @@ type options struct {
 	sender bool   // that client receives
 	client string // what the client can do, one letter each (-e)
 
-	verbose int
-	names   int // --info=name: 1 what changes, 2 what does not too
-	skips   int // --info=skip
-	itemize int // 1: the client shows what changes, 2: everything
+	verbose    int
+	names      int // --info=name: 1 what changes, 2 what does not too
+	skips      int // --info=skip
+	listOnly   bool
+	statistics bool
+	itemize    int // 1: the client shows what changes, 2: everything
 
 	recursive     bool
 	directories   bool // without what is in them
@@ -246,6 +248,8 @@ func (o *options) check() error {
 		return fatal(exitUnsupported, "options --inplace and --backup cannot be used together here: there is no copy of the file to keep")
 	case o.appending > 0 && o.backup:
 		return fatal(exitUnsupported, "options --append and --backup cannot be used together here: there is no copy of the file to keep")
+	case o.listOnly && !o.sender:
+		return fatal(exitUnsupported, "option --list-only is for what a client would receive")
 	case o.filesFrom == "-" && !o.sender:
 		return fatal(exitSyntax, "option --files-from: the client has both the list and the files")
 	case o.delete != never && !o.recursive && !o.directories:

@@ -185,6 +185,8 @@ func TestRefusalsNameTheOption(t *testing.T) {
 		"src/":                 {"destination", 1},
 		"--progress src/ dst/": {"--progress", 4},
 		"-ai src/ dst/":        {"-i", 4},
+		"-a --stats src/ dst/": {"--stats", 4},
+		"--list-only src/ d/":  {"--list-only", 4},
 		"-e ssh src/ dst/":     {"-e", 1},
 		"--nonsense src/ dst/": {"--nonsense", 1},
 		"--server -r dst/":     {"server", 1},

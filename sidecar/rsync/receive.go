@@ -18,6 +18,7 @@ func (s *session) receiveAll(given string, rules *filter.Rules) error {
 		return err
 	}
 	s.files = files
+	s.listed.Store(true)
 	where, err := s.openDestination(files, given)
 	if err != nil {
 		return err
@@ -144,7 +145,6 @@ type generator struct {
 	deleted  int
 	spared   int  // not deleted because of --max-delete
 	warned   bool // of files that are not deleted
-	retouch  bool // some directory's mode was changed for as long as files are put in it
 }
 
 // run asks for everything, twice for what does not come out right, deletes

@@ -333,7 +333,7 @@ func (c *scanner) file(scope *filter.Scope, from, name string, like entry, stat 
 	if c.checksum && e.regular() {
 		e.sum = c.sumOf(full)
 	}
-	c.add(e, inode{stat.Dev, stat.Ino}, uint64(stat.Nlink)) //nolint:unconvert // 32 bits wide on some machines
+	c.add(e, inode{stat.Dev, stat.Ino}, uint64(stat.Nlink))
 	return e, c.failure
 }
 

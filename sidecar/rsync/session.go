@@ -57,6 +57,9 @@ type session struct {
 	found    atomic.Int32
 	told     atomic.Bool
 	stopping atomic.Bool
+	// listed says that the list has been received: before that rsync 3.0 does
+	// not expect to hear anything.
+	listed atomic.Bool
 
 	// reading is closed when the goroutine that receives files is done.
 	reading chan struct{}
