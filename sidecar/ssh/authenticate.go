@@ -28,9 +28,12 @@ var (
 	}
 )
 
-// serverVersion says what answers, and not which version of it: a version is of
-// use only to those who look for one with a known hole.
-const serverVersion = "SSH-2.0-inmanta_docker"
+// serverVersion is what clients read first. Those of OpenSSH, and others that
+// look for its name, tell a server of its kind more than they tell one they do
+// not know: that nobody reads a command's output any more (eow@openssh.com), in
+// which order a link's two names come over sftp. No number: it is of use only
+// to those who look for one with a known hole.
+const serverVersion = "SSH-2.0-OpenSSH_compatible_inmanta_docker"
 
 // login is one connection's way in.
 type login struct {

@@ -26,8 +26,6 @@ type connection struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// noMore says that the client asked that no further session be opened.
-	noMore  atomic.Bool
 	session atomic.Uint64 // number of the latest
 
 	mu        sync.Mutex
@@ -153,11 +151,10 @@ func (c *connection) answer(requests <-chan *ssh.Request) {
 			c.listen(request)
 		case "cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com":
 			c.unlisten(request)
-		case "no-more-sessions@openssh.com":
-			c.noMore.Store(true)
-			_ = request.Reply(true, nil)
 		default:
-			// keepalive@openssh.com among them: any answer will do.
+			// keepalive@openssh.com among them: any answer will do. So is
+			// no-more-sessions@openssh.com, by which a client binds itself: it can
+			// come in here before the session that it was sent after.
 			_ = request.Reply(false, nil)
 		}
 	}

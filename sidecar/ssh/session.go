@@ -52,10 +52,6 @@ type (
 )
 
 func (c *connection) openSession(asked ssh.NewChannel) {
-	if c.noMore.Load() {
-		_ = asked.Reject(ssh.Prohibited, "the client asked for no more sessions")
-		return
-	}
 	s := &session{connection: c, id: c.session.Add(1), began: time.Now()}
 	if !c.begin(s) {
 		_ = asked.Reject(ssh.ResourceShortage, fmt.Sprintf("this connection has %d sessions open, which is the limit", c.server.config.Limits.Sessions))
