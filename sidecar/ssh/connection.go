@@ -22,6 +22,11 @@ type connection struct {
 	// own says that it is the server's health check, which is not logged.
 	own bool
 
+	// What has come over the wire, what was taken of it, and how much less that
+	// was when all was well: in bytes.
+	wire           *meteredConn
+	taken, settled atomic.Int64
+
 	// ctx is done when the connection ends.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -37,10 +42,10 @@ type connection struct {
 	reason    string // why it ended, when the server ended it
 }
 
-func newConnection(s *Server, client *ssh.ServerConn, id uint64, login *login) *connection {
+func newConnection(s *Server, client *ssh.ServerConn, wire *meteredConn, id uint64, login *login) *connection {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &connection{
-		server: s, client: client, id: id, grant: grantOf(client), own: login.self,
+		server: s, client: client, wire: wire, id: id, grant: grantOf(client), own: login.self,
 		ctx: ctx, cancel: cancel,
 		sessions: map[*session]struct{}{}, listeners: map[string]*remoteListener{},
 	}

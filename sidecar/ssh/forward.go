@@ -73,7 +73,7 @@ func (c *connection) carry(channel ssh.Channel, requests <-chan *ssh.Request, go
 		ssh.DiscardRequests(requests)
 	}()
 	stop := context.AfterFunc(c.ctx, func() { _ = goal.Close() }) // so that what reads from it learns of the end
-	e.BytesIn, e.BytesOut = join(channel, goal)
+	e.BytesIn, e.BytesOut = join(takenChannel{channel, &c.taken}, goal)
 	e.Seconds = time.Since(began).Seconds()
 	c.log(e)
 	stop()

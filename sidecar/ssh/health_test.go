@@ -28,6 +28,8 @@ func TestCheckLogsInAndLeavesNoTrace(t *testing.T) {
 	// Even with all places taken: it takes none.
 	s, key := serveOne(t, "", limited(func(l *Limits) { l.Connections = 1 }))
 	before := s.dial(t, key)
+	unharmed(t, before)
+	s.log.await(t, "the session's end", kind(EventSessionEnd))
 	lines := s.log.count(func(Event) bool { return true })
 	for range 3 {
 		if err := s.server.Check(t.Context(), s.listenerAddress(t)); err != nil {

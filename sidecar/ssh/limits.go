@@ -28,9 +28,11 @@ type Limits struct {
 	Failures int
 	Pardon   time.Duration
 	// Sessions and Channels are per connection; Channels counts sessions and
-	// forwards. Channels times 2 MiB is what a client that never reads can
-	// have the server keep.
+	// forwards.
 	Sessions, Channels int
+	// Memory is how many bytes the server may hold. What makes it more is what
+	// clients send and nothing takes: the one that sent most of it has to go.
+	Memory uint64
 	// Keepalive is after how long without a word the client is asked for one;
 	// it has as long again to answer.
 	Keepalive time.Duration
@@ -46,6 +48,7 @@ var DefaultLimits = Limits{
 	Pardon:      2 * time.Second,
 	Sessions:    64,
 	Channels:    256,
+	Memory:      512 << 20,
 	Keepalive:   60 * time.Second,
 }
 

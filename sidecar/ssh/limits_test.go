@@ -118,7 +118,9 @@ func TestConnectionsAreLimited(t *testing.T) {
 	s, key := serveOne(t, "", limited(func(l *Limits) { l.Connections = most }))
 	var clients []*ssh.Client
 	for range most {
-		clients = append(clients, s.dial(t, key))
+		client := s.dial(t, key)
+		unharmed(t, client) // so it has its place
+		clients = append(clients, client)
 	}
 	if client, err := s.login(s.reach(t, here), s.account(), ssh.PublicKeys(key)); err == nil {
 		// The place may be taken between its login and its welcome; it is not served then.

@@ -25,8 +25,9 @@ type Server struct {
 	refusals quiet
 	self     *selfCheck
 
-	number  atomic.Uint64 // of the connection that came last
-	running sync.WaitGroup
+	number   atomic.Uint64 // of the connection that came last
+	running  sync.WaitGroup
+	weighing sync.Mutex
 
 	mu          sync.Mutex
 	connections map[*connection]struct{}
@@ -146,7 +147,8 @@ func (s *Server) serve(conn net.Conn, id uint64, visitor *guest) {
 	_ = conn.SetDeadline(time.Now().Add(s.config.Limits.Login))
 	began := time.Now()
 	login := s.newLogin(conn, id)
-	client, channels, requests, err := ssh.NewServerConn(wide(conn), login.config())
+	wire := &meteredConn{Conn: wide(conn), weigh: s.weigh}
+	client, channels, requests, err := ssh.NewServerConn(wire, login.config())
 	if err != nil {
 		if visitor != nil {
 			evicted := s.gate.reject(visitor)
@@ -164,7 +166,7 @@ func (s *Server) serve(conn net.Conn, id uint64, visitor *guest) {
 		defer s.gate.leave()
 	}
 	_ = conn.SetDeadline(time.Time{})
-	c := newConnection(s, client, id, login)
+	c := newConnection(s, client, wire, id, login)
 	if !s.register(c) {
 		turnAway(client, channels, requests) // the server is stopping
 		return

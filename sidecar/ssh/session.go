@@ -62,7 +62,7 @@ func (c *connection) openSession(asked ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	s.channel = inTurns(channel)
+	s.channel = inTurns(takenChannel{channel, &c.taken})
 	defer channel.Close()
 	defer func() {
 		if s.terminal != nil {
