@@ -61,6 +61,9 @@ func TestEveryTextIsOneLine(t *testing.T) {
 	t.Parallel()
 	for name, text := range hostileTexts {
 		for field := range texts(&Event{}) {
+			if len(text) > 1<<16 && slices.Contains(whole, field) {
+				continue
+			}
 			var log bytes.Buffer
 			e := Event{Event: EventRefused}
 			*texts(&e)[field] = text

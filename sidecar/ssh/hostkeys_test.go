@@ -224,7 +224,7 @@ func TestHostile32ReplicasMakeTheSameHostKeys(t *testing.T) {
 func TestHostile32ReplicasPublishAtOnce(t *testing.T) {
 	t.Parallel()
 	folder := hostKeyFolder(t)
-	for range 50 {
+	for range 25 {
 		for _, name := range hostKeyNames {
 			_ = os.Remove(filepath.Join(folder, name+".pub"))
 		}
