@@ -119,6 +119,7 @@ func serveAt(t *testing.T, listener net.Listener, lines string, options ...func(
 		stopNow()
 		hurryNow()
 		within(t, s.served, "the server to stop")
+		s.endLeftovers(t)
 		if wrong := log.wrong(); wrong != "" {
 			t.Errorf("a line of the log is not one JSON object: %q", wrong)
 		}
@@ -127,6 +128,30 @@ func serveAt(t *testing.T, listener net.Listener, lines string, options ...func(
 		}
 	})
 	return s
+}
+
+// endLeftovers ends what sessions have left behind: a program without a
+// terminal outlives its client, as with OpenSSH.
+func (s *stand) endLeftovers(t *testing.T) {
+	t.Helper()
+	ended := func(e Event) bool { return e.Event == EventSessionEnd && (e.ExitCode != nil || e.Signal != "") }
+	if s.log.count(kind(EventSessionStart)) == s.log.count(ended) {
+		return
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		environment, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
+		if bytes.Contains(environment, []byte("\x00HOME="+s.home()+"\x00")) || bytes.HasPrefix(environment, []byte("HOME="+s.home()+"\x00")) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }
 
 // limited sets limits for a test.
