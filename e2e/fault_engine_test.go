@@ -112,7 +112,8 @@ func newMachine(t *testing.T, s *stack) *machine {
 	t.Helper()
 	folder := t.TempDir()
 	// What the engine around has mounted is not this machine's, and would be kept busy.
-	script := `awk '$2 ~ "^(/run|/var/run|/var/lib)/docker/" { print $2 }' /proc/mounts | xargs -r umount -l` + "\n"
+	script := `awk '$2 ~ "^(/run|/var/run|/var/lib)/docker/" { print $2 }' /proc/mounts |
+		while read -r mounted; do umount -l "$mounted" || ! mountpoint -q "$mounted"; done` + "\n" // some go away meanwhile
 	for _, place := range ownPlaces {
 		own := filepath.Join(folder, place)
 		if err := os.MkdirAll(own, 0o755); err != nil {
