@@ -25,6 +25,10 @@ import (
 // user listen there.
 const address = ":22"
 
+// roomForServer is how many of the container's processes are the server's: its
+// threads, and programs of sessions that are being started.
+const roomForServer = 128
+
 // Run is the sidecar: it serves until it is told to stop, and writes what
 // happens to log. It starts as root and is nobody in particular from before the
 // first connection on.
@@ -50,6 +54,9 @@ func Run(log io.Writer) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
+	}
+	if err := process.KeepRoom(roomForServer); err != nil {
+		return err
 	}
 	account := config.Account
 	if err := privilege.Guard(privilege.Identity{UID: account.UID, GID: account.GID, Groups: account.Groups}); err != nil {
