@@ -321,11 +321,16 @@ func (j *journal) Write(text []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.raw.Write(text)
-	var e Event
-	if err := json.Unmarshal(text, &e); err != nil || bytes.Count(text, []byte("\n")) != 1 || !bytes.HasSuffix(text, []byte("\n")) {
+	if !bytes.HasSuffix(text, []byte("\n")) {
 		j.bad = string(text)
 	}
-	j.events = append(j.events, e)
+	for line := range bytes.Lines(text) {
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			j.bad = string(line)
+		}
+		j.events = append(j.events, e)
+	}
 	if j.more != nil {
 		close(j.more)
 		j.more = nil
