@@ -94,9 +94,24 @@ func NewAudit(out io.Writer) *Audit {
 	return &Audit{out: out}
 }
 
-// write writes the event with the time it is now. That it cannot be written is
-// no reason to end what is going on: the engine reads what is written here.
-func (a *Audit) write(e Event) {
+// write writes the events, at once, with the time it is now. That they cannot be
+// written is no reason to end what is going on: the engine reads what is written
+// here.
+func (a *Audit) write(events ...Event) {
+	var lines []byte
+	for _, e := range events {
+		lines = append(lines, e.line()...)
+	}
+	if len(lines) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, _ = a.out.Write(lines)
+}
+
+// line is the event as it is written.
+func (e Event) line() []byte {
 	e.Time = time.Now().UTC()
 	for _, text := range []*string{
 		&e.User, &e.Client, &e.KeyComment, &e.Certificate, &e.Method, &e.Kind, &e.Command, &e.Forced,
@@ -104,16 +119,14 @@ func (a *Audit) write(e Event) {
 	} {
 		*text = cut(*text)
 	}
-	var line bytes.Buffer
-	encoder := json.NewEncoder(&line)
+	var written bytes.Buffer
+	encoder := json.NewEncoder(&written)
 	// That escaping is for HTML pages; log lines are read by people too.
 	encoder.SetEscapeHTML(false)
 	if encoder.Encode(e) != nil {
-		return // an Event holds nothing that JSON cannot
+		return nil // an Event holds nothing that JSON cannot
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, _ = a.out.Write(printable(line.Bytes()))
+	return printable(written.Bytes())
 }
 
 // cut is the beginning of a long text, up to a whole character.

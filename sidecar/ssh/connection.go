@@ -56,18 +56,21 @@ func newConnection(s *Server, client *ssh.ServerConn, wire *meteredConn, id uint
 	return c
 }
 
-// log writes an event of this connection.
-func (c *connection) log(e Event) {
+// log writes events of this connection.
+func (c *connection) log(events ...Event) {
 	if c.own {
 		return
 	}
-	e.Connection = c.id
-	if e.Event == EventDisconnected {
-		c.mu.Lock()
-		e.Reason = c.reason
-		c.mu.Unlock()
+	for i := range events {
+		e := &events[i]
+		e.Connection = c.id
+		if e.Event == EventDisconnected {
+			c.mu.Lock()
+			e.Reason = c.reason
+			c.mu.Unlock()
+		}
 	}
-	c.server.audit.write(e)
+	c.server.audit.write(events...)
 }
 
 // end closes the connection.

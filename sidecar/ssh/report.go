@@ -2,12 +2,14 @@ package ssh
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,22 +33,73 @@ const reportGrace = 5 * time.Second
 // which can make it say anything: it is a log of what honest clients did.
 func (s *session) report(reports io.ReadCloser) {
 	defer reports.Close()
-	lines := bufio.NewScanner(reports)
+	var from io.Reader = reports
+	if d := directly(reports); d != nil {
+		from = d
+	}
+	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, longestReport)
+	more := false // has come in already
+	lines.Split(func(data []byte, atEnd bool) (int, []byte, error) {
+		n, line, err := bufio.ScanLines(data, atEnd)
+		more = bytes.IndexByte(data[n:], '\n') >= 0
+		return n, line, err
+	})
+	var done []Event
 	for lines.Scan() {
 		var did sftp.Event
-		if json.Unmarshal(lines.Bytes(), &did) != nil {
-			continue
+		if json.Unmarshal(lines.Bytes(), &did) == nil {
+			done = append(done, fileEvent(did))
 		}
-		e := Event{
-			Event: EventFile, Action: string(did.Operation), Path: did.Path, Target: did.To,
-			BytesIn: int64(did.Written), BytesOut: int64(did.Read),
+		if !more {
+			s.log(done...)
+			done = done[:0]
 		}
-		if did.Cut {
-			e.Reason = "the session ended before the file was closed"
-		}
-		s.log(e)
 	}
+	s.log(done...)
+}
+
+func fileEvent(did sftp.Event) Event {
+	e := Event{
+		Event: EventFile, Action: string(did.Operation), Path: did.Path, Target: did.To,
+		BytesIn: int64(did.Written), BytesOut: int64(did.Read),
+	}
+	if did.Cut {
+		e.Reason = "the session ended before the file was closed"
+	}
+	return e
+}
+
+// delivery is how long the file server keeps a report, so that several go
+// together: of thousands of small files, one at a time costs more than reading them.
+const delivery = 10 * time.Millisecond
+
+// reporter is the file server's end of the reports.
+type reporter struct {
+	mu   sync.Mutex
+	to   *bufio.Writer
+	late *time.Timer
+}
+
+func newReporter(to io.Writer) *reporter {
+	r := &reporter{to: bufio.NewWriterSize(to, 4<<10)}
+	r.late = time.AfterFunc(delivery, r.deliver)
+	return r
+}
+
+func (r *reporter) add(e sftp.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.to.Buffered() == 0 {
+		r.late.Reset(delivery)
+	}
+	_ = json.NewEncoder(r.to).Encode(e) // the server may be gone
+}
+
+func (r *reporter) deliver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = r.to.Flush()
 }
 
 // SFTP is the file server of the sftp subsystem, on standard input and output.
@@ -65,8 +118,9 @@ func SFTP(in io.Reader, out io.Writer, reporting bool) error {
 		options.Start = home
 	}
 	if reporting {
-		reports := json.NewEncoder(os.NewFile(reportDescriptor, "reports"))
-		options.Audit = func(e sftp.Event) { _ = reports.Encode(e) } // the server may be gone
+		reports := newReporter(os.NewFile(reportDescriptor, "reports"))
+		defer reports.deliver()
+		options.Audit = reports.add
 	}
 	return sftp.Serve(in, out, options)
 }

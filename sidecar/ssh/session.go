@@ -302,10 +302,12 @@ func (s *session) converse(p *program) {
 	s.log(e)
 }
 
-// log writes an event of this session.
-func (s *session) log(e Event) {
-	e.Session = s.id
-	s.connection.log(e)
+// log writes events of this session.
+func (s *session) log(events ...Event) {
+	for i := range events {
+		events[i].Session = s.id
+	}
+	s.connection.log(events...)
 }
 
 // hangUp ends what the session runs, when nobody listens to it any more.
