@@ -24,31 +24,22 @@ func (e *Engine) Exec(ctx context.Context, container string, command []string, s
 	fail := func(err error) (Result, error) {
 		return Result{}, fmt.Errorf("running %s in container %s: %w", command[0], container, err)
 	}
-	api := e.API()
-	created, err := api.ExecCreate(ctx, container, client.ExecCreateOptions{
-		Cmd: command, AttachStdin: true, AttachStdout: true, AttachStderr: true,
-	})
+	running, err := e.start(ctx, container, client.ExecCreateOptions{Cmd: command})
 	if err != nil {
 		return fail(err)
 	}
-	attached, err := api.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
-	if err != nil {
+	defer running.end()
+	if _, err := io.WriteString(running.Conn, stdin); err != nil {
 		return fail(err)
 	}
-	defer attached.Close()
-	// Reading stops when ctx does: closing the connection is all that ends it.
-	defer context.AfterFunc(ctx, attached.Close)()
-	if _, err := io.WriteString(attached.Conn, stdin); err != nil {
-		return fail(err)
-	}
-	if err := attached.CloseWrite(); err != nil {
+	if err := running.CloseWrite(); err != nil {
 		return fail(err)
 	}
 	var stdout, stderr bytes.Buffer
-	if _, err := stdcopy.StdCopy(&stdout, &stderr, io.LimitReader(attached.Reader, 1<<20)); err != nil {
+	if _, err := stdcopy.StdCopy(&stdout, &stderr, io.LimitReader(running.Reader, 1<<20)); err != nil {
 		return fail(err)
 	}
-	code, err := e.exitCode(ctx, created.ID)
+	code, err := e.exitCode(ctx, running.id)
 	if err != nil {
 		return fail(err)
 	}
@@ -56,6 +47,55 @@ func (e *Engine) Exec(ctx context.Context, container string, command []string, s
 		ExitCode: code,
 		Stdout:   strings.TrimSpace(stdout.String()), Stderr: strings.TrimSpace(stderr.String()),
 	}, nil
+}
+
+// Stream runs a command in a running container as one of its users, and passes
+// on what it prints while it does, however much that is: the command waits for
+// whoever reads here.
+//
+// Its input stays open and empty until it has ended. The engine has no way to
+// end a command, and lets it go on when nobody listens any more: the end of its
+// input is how it learns that this process, or the interest in it, is gone.
+func (e *Engine) Stream(ctx context.Context, container, user string, command []string, stdout, stderr io.Writer) (exitCode int, err error) {
+	fail := func(err error) (int, error) {
+		return 0, fmt.Errorf("running %s in container %s: %w", command[0], container, err)
+	}
+	running, err := e.start(ctx, container, client.ExecCreateOptions{Cmd: command, User: user})
+	if err != nil {
+		return fail(err)
+	}
+	defer running.end()
+	if _, err := stdcopy.StdCopy(stdout, stderr, running.Reader); err != nil {
+		return fail(err)
+	}
+	code, err := e.exitCode(ctx, running.id)
+	if err != nil {
+		return fail(err)
+	}
+	return code, nil
+}
+
+// execution is a command that runs in a container, and what it reads and prints.
+type execution struct {
+	client.HijackedResponse
+	id  string
+	end func()
+}
+
+// start starts a command. Reading what it prints stops when ctx does: closing
+// the connection is all that ends it.
+func (e *Engine) start(ctx context.Context, container string, options client.ExecCreateOptions) (execution, error) {
+	options.AttachStdin, options.AttachStdout, options.AttachStderr = true, true, true
+	created, err := e.API().ExecCreate(ctx, container, options)
+	if err != nil {
+		return execution{}, err
+	}
+	attached, err := e.API().ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
+	if err != nil {
+		return execution{}, err
+	}
+	stop := context.AfterFunc(ctx, attached.Close)
+	return execution{attached.HijackedResponse, created.ID, func() { stop(); attached.Close() }}, nil
 }
 
 // exitCode is a command's, whose output has ended. The engine notes the end of

@@ -30,6 +30,7 @@ Usage:
   inmanta-sidecar ssh host-keys          print the public host keys
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
+  inmanta-sidecar attached VERB…         do it for as long as standard input is open; inmanta-docker calls it
   inmanta-sidecar version
   inmanta-sidecar help
 
@@ -68,6 +69,8 @@ func run(args []string, out io.Writer) error {
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
 		return ssh.Session(rest)
+	case "attached":
+		return attached(rest, out)
 	case "version":
 		_, err := fmt.Fprintln(out, version)
 		return err
@@ -77,6 +80,16 @@ func run(args []string, out io.Writer) error {
 	default:
 		return fmt.Errorf("there is no sidecar %q: `inmanta-sidecar help` lists what there is", verb)
 	}
+}
+
+// attached does what the arguments ask for, for somebody who may go away: the
+// engine lets what it runs in a container go on then, and only closes its input.
+func attached(args []string, out io.Writer) error {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(1) // there is nobody to say it to
+	}()
+	return run(args, out)
 }
 
 func runProbe(args []string) error {

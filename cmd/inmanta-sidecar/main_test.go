@@ -86,6 +86,46 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
+// What runs for somebody ends with the one who started it, and says nothing to
+// nobody; until then it runs as ever.
+func TestAttached(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	command := exec.Command(binary, "attached", "probe", "http", "http://"+silent.Addr().String())
+	var said strings.Builder
+	command.Stdout, command.Stderr = &said, &said
+	input, err := command.StdinPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := silent.Accept() // it is at work
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	if err := input.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err == nil || said.String() != "" {
+		t.Errorf("once nobody listens it ends with %v and says %q", err, said.String())
+	}
+
+	command = exec.Command(binary, "attached", "version")
+	if input, err = command.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	if out, err := command.Output(); err != nil || string(out) != "1.2.3\n" {
+		t.Errorf("with somebody there it prints %q, %v", out, err)
+	}
+}
+
 func expect(t *testing.T, where, got, want string) {
 	t.Helper()
 	if want == "" && got != "" || !strings.Contains(got, want) {
