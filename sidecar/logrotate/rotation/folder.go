@@ -1,0 +1,183 @@
+package rotation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+)
+
+// Options are what the folder needs to be told.
+type Options struct {
+	// Path is the folder of the logs; State is one for notes, on any file system.
+	Path, State string
+	// Now tells the time; nil is the clock.
+	Now func() time.Time
+	// Step is called between any two effects, with the name of the one that
+	// comes next: tests end the process there. Nil does nothing.
+	Step func(name string)
+}
+
+// Folder is a folder of logs, which nobody else rotates meanwhile.
+type Folder struct {
+	// Problems are notes of an earlier run that could not be read. Nothing is
+	// lost with them: what they said is found out again.
+	Problems []error
+
+	options Options
+	dir     *os.File
+	state   *os.File
+	busy    *os.File
+	sys     system
+	can     Abilities
+	writers writers
+	watches map[string]watch
+	press   press
+}
+
+// ErrLocked is that another process rotates the folder's logs.
+var ErrLocked = errors.New("another process rotates the logs of this folder")
+
+// scratch is the file that the file system is tried with.
+const scratch = ".inmanta-logrotate-try"
+
+// BusyFile is locked by flock(2), in the state folder: alone while bytes are
+// both in an archive and in its source, shared by whoever reads both.
+const BusyFile = "busy"
+
+// Open takes the folder over, and brings to an end what a process before left
+// half done. Both folders must exist.
+func Open(o Options) (*Folder, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	f := &Folder{options: o, sys: linux, watches: map[string]watch{}}
+	if err := f.open(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Folder) open() (err error) {
+	if f.dir, err = os.Open(f.options.Path); err != nil {
+		return fmt.Errorf("opening the folder of the logs: %w", err)
+	}
+	// On the folder itself: whatever else the two have apart, it is this one.
+	if err := unix.Flock(int(f.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s: %w", f.options.Path, ErrLocked)
+	} else if err != nil {
+		return fmt.Errorf("locking %s: %w", f.options.Path, err)
+	}
+	if f.state, err = os.Open(f.options.State); err != nil {
+		return fmt.Errorf("opening the folder of the state: %w", err)
+	}
+	if f.busy, err = os.OpenFile(f.options.State+"/"+BusyFile, os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+		return fmt.Errorf("opening the lock for readers: %w", err)
+	}
+	if f.writers, err = readWriters(f.state); err != nil {
+		f.Problems = append(f.Problems, fmt.Errorf("reading what was known of the writers: %w", err))
+	}
+	if err := f.recover(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Close lets go of the folder.
+func (f *Folder) Close() {
+	for _, file := range []*os.File{f.busy, f.state, f.dir} {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// Abilities are what the file system can do. It is tried at the first call, and
+// again after one that failed.
+func (f *Folder) Abilities() (Abilities, error) {
+	if f.can != (Abilities{}) {
+		return f.can, nil
+	}
+	can, err := f.tryOut()
+	if err == nil {
+		f.can = can
+	}
+	return can, err
+}
+
+// Path is the folder of the logs.
+func (f *Folder) Path() string { return f.options.Path }
+
+// patience is how long readers may keep a step from being taken. One that is
+// stopped half way must not keep logs from being rotated.
+const patience = 10 * time.Second
+
+// exclusively does something that no reader may see half done.
+func (f *Folder) exclusively(do func() error) error {
+	fd := int(f.busy.Fd())
+	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(patience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(end); {
+			<-tick.C
+			err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		}
+	}
+	if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("locking readers out: %w", err)
+	}
+	defer func() { _ = unix.Flock(fd, unix.LOCK_UN) }()
+	return do()
+}
+
+// File is one file of a log.
+type File struct {
+	Base string // its name in the folder
+	// Name says which log it is of and when it was set aside or archived; of
+	// the live file only the log is set.
+	Name      archive.Name
+	Size      int64 // as the file says, in bytes
+	Allocated int64 // what it takes of the file system, in bytes
+	Modified  time.Time
+	// Born is zero where the file system does not keep it.
+	Born   time.Time
+	Inode  Inode
+	Writer Writer
+}
+
+// Log is what there is of one log. The lists are oldest first.
+type Log struct {
+	Name string
+	// Live is nil where nobody has made the file anew yet.
+	Live     *File
+	Segments []File
+	Archives []File
+}
+
+// Newest is the time of the newest of its segments and archives; zero where
+// there is none.
+func (l Log) Newest() time.Time {
+	var newest time.Time
+	for _, files := range [][]File{l.Segments, l.Archives} {
+		for _, file := range files {
+			if file.Name.Time.After(newest) {
+				newest = file.Name.Time
+			}
+		}
+	}
+	return newest
+}
+
+// Refusal is a file that has a log's name and is not rotated.
+type Refusal struct {
+	Base, Why string
+}

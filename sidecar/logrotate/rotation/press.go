@@ -1,0 +1,71 @@
+package rotation
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+)
+
+// press is what archives are made with: kept from one to the next.
+type press struct {
+	format archive.Format
+	level  int
+	writer archive.Writer
+	buffer []byte
+}
+
+// compress writes a part of a file to a new temporary one, without holes and
+// without what nobody wrote, and says how many bytes of the log that were. It is
+// not synced yet.
+func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, k knowledge, of Range) (bytes int64, err error) {
+	if err := unlink(f.dir, temporary); err != nil {
+		return 0, err
+	}
+	f.options.Step("create archive")
+	to, err := create(f.dir, temporary)
+	if err != nil {
+		return 0, fmt.Errorf("creating an archive: %w", err)
+	}
+	defer func() {
+		if closed := to.Close(); err == nil {
+			err = closed
+		}
+	}()
+	ranges := data(file, of.Start, of.End)
+	if k.Gap != nil {
+		ranges = without(ranges, *k.Gap)
+	}
+	writer, err := f.press.on(to, task.Format, task.Level)
+	if err != nil {
+		return 0, err
+	}
+	f.options.Step("fill archive")
+	if bytes, err = copyRanges(writer, file, ranges, f.press.buffer); err != nil {
+		return 0, err
+	}
+	if err := writer.Close(); err != nil {
+		return 0, err
+	}
+	// As readable as the log was.
+	return bytes, unix.Fchmod(int(to.Fd()), is.mode&0o777)
+}
+
+func (p *press) on(to io.Writer, format archive.Format, level int) (archive.Writer, error) {
+	if p.buffer == nil {
+		p.buffer = make([]byte, 256<<10)
+	}
+	if p.writer != nil && p.format == format && p.level == level {
+		p.writer.Reset(to)
+		return p.writer, nil
+	}
+	writer, err := archive.NewWriter(to, format, level)
+	if err != nil {
+		return nil, err
+	}
+	p.writer, p.format, p.level = writer, format, level
+	return writer, nil
+}

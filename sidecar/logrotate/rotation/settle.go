@@ -1,0 +1,221 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+)
+
+// Task is a segment, and how it is to be archived.
+type Task struct {
+	Segment File
+	Format  archive.Format
+	Level   int
+	// Renewed: the log's name is taken by a new file.
+	Renewed bool
+	// Take: archive also what its writer keeps. Otherwise such a segment waits.
+	Take bool
+	// Empty: also what is empty becomes an archive; else it is removed.
+	Empty bool
+	// CopyTruncate allows to truncate a file beneath its writer where nothing
+	// else frees its blocks: what is written at that moment is lost.
+	CopyTruncate bool
+	// Hold: leave it as it is once nobody holds it, to be archived at a later call.
+	Hold bool
+}
+
+// Result is what became of a segment.
+type Result string
+
+// What may become of a segment.
+const (
+	// Archived: it is gone, and what was in it is in archives.
+	Archived Result = "archived"
+	// Returned: its writer keeps it; what there was is archived, and it has the
+	// log's name again.
+	Returned Result = "returned"
+	// Waiting: it stays aside until something happens; Why says what.
+	Waiting Result = "waiting"
+	// Failed: nothing is lost, and the next call tries again.
+	Failed Result = "failed"
+)
+
+// Outcome is what became of a segment.
+type Outcome struct {
+	Segment File
+	Result  Result
+	// Archives are those that were made, by their names in the folder.
+	Archives []string
+	// Bytes is how much of the log they hold.
+	Bytes int64
+	Why   string
+	// Again is when it is worth to call again, though nothing happened to the
+	// folder; zero where it is not.
+	Again time.Time
+	// Grows: it is worth to call again when it grows.
+	Grows bool
+	Err   error
+}
+
+// watch is what is known of a held segment of which nothing was found out yet.
+type watch struct {
+	since time.Time
+	size  int64 // once lines that were on their way have arrived; -1 before
+}
+
+// settling is how long a line that was on its way when the file was renamed may
+// take to arrive. One that takes longer is taken for a writer's that keeps its
+// file, which loses nothing: such a file is only rotated in another way.
+const settling = time.Second
+
+// Settle does with each segment what can be done now. Whole ones are archived
+// in batches; ctx is looked at between them.
+func (f *Folder) Settle(ctx context.Context, tasks []Task) []Outcome {
+	outcomes := make([]Outcome, 0, len(tasks))
+	var batch []free
+	var bytes int64
+	flush := func() {
+		outcomes = append(outcomes, f.archiveWhole(batch)...)
+		batch, bytes = nil, 0
+	}
+	for _, task := range tasks {
+		if ctx.Err() != nil {
+			outcomes = append(outcomes, Outcome{Segment: task.Segment, Result: Waiting, Why: "the sidecar is stopping"})
+			continue
+		}
+		one, outcome := f.approach(task)
+		if one == nil {
+			outcomes = append(outcomes, outcome)
+			continue
+		}
+		batch = append(batch, *one)
+		if bytes += one.is.allocated; len(batch) == largestBatch || bytes > fullBatch {
+			flush()
+		}
+	}
+	flush()
+	return outcomes
+}
+
+// A batch shares what takes longest of small files: waiting for the disk.
+const (
+	largestBatch = 256
+	fullBatch    = 64 << 20 // bytes
+)
+
+// approach finds out who holds a segment. One that is free is handed back; of
+// one that is held, it does what can be done.
+func (f *Folder) approach(task Task) (*free, Outcome) {
+	outcome := Outcome{Segment: task.Segment, Result: Failed}
+	can, err := f.Abilities()
+	if err != nil {
+		outcome.Err = err
+		return nil, outcome
+	}
+	file, is, err := f.openFit(task.Segment.Base, unix.O_RDONLY)
+	if errors.Is(err, unix.ENOENT) {
+		outcome.Result = Archived // somebody removed it
+		return nil, outcome
+	}
+	if err != nil {
+		outcome.Err = err
+		return nil, outcome
+	}
+	if err := f.sys.lease(file); err == nil {
+		delete(f.watches, task.Segment.Base)
+		if task.Hold || (task.Format == archive.Plain && is.size > 0) {
+			file.Close()
+			outcome.Result, outcome.Why = Archived, "" // as it is
+			return nil, outcome
+		}
+		return &free{task: task, file: file, is: is}, outcome
+	} else if !errors.Is(err, errHeld) {
+		file.Close()
+		outcome.Result, outcome.Why = Waiting, noLease(can, is, err)
+		return nil, outcome
+	}
+	defer file.Close()
+	return nil, f.held(task, file, is)
+}
+
+// noLease says why it cannot be known who holds a file.
+func noLease(can Abilities, is facts, err error) string {
+	if uid := os.Geteuid(); can.Lease && uid != 0 && is.uid != uint32(uid) {
+		return fmt.Sprintf("it belongs to user %d and this is user %d, so it cannot be known whether it is still written to: give it the owner of the other logs", is.uid, uid)
+	}
+	return fmt.Sprintf("this file system does not tell whether it is still written to (%v), so it is kept as it is", err)
+}
+
+// held deals with a segment that somebody has open for writing.
+func (f *Folder) held(task Task, file *os.File, is facts) Outcome {
+	outcome := Outcome{Segment: task.Segment, Result: Waiting}
+	w, watched := f.watches[task.Segment.Base]
+	now := f.options.Now()
+	if !watched || now.Before(w.since) {
+		w = watch{since: now, size: -1}
+	}
+	settled := !now.Before(w.since.Add(settling))
+	grown := w.size >= 0 && is.size > w.size
+	if w.size < 0 && settled {
+		w.size = is.size
+	}
+	f.watches[task.Segment.Base] = w
+	switch decide(f.writers[is.inode].Writer, task.Take, task.Renewed, settled, grown) {
+	case takeIt:
+		if f.writers[is.inode].Writer == Unknown {
+			if err := f.know(knowledge{Inode: is.inode, Writer: Keeps}); err != nil {
+				outcome.Result, outcome.Err = Failed, err
+				return outcome
+			}
+		}
+		return f.takePieces(task, is)
+	case waitForLines:
+		outcome.Why = "somebody has it open, and whether it is written to is being found out"
+		outcome.Again = w.since.Add(settling)
+	case waitForGrowth:
+		outcome.Why = "somebody has it open and has written nothing since: it is archived once its writer has closed it"
+		outcome.Grows = true
+	case waitForClose:
+		outcome.Why = "its writer has not closed it yet"
+		outcome.Grows = f.writers[is.inode].Writer == Unknown
+	}
+	return outcome
+}
+
+// verdict is what to do with a segment that somebody holds.
+type verdict int
+
+const (
+	waitForLines  verdict = iota // until lines that were on their way have arrived
+	waitForGrowth                // or the new file, or the end of its writer
+	waitForClose                 // its writer reopened
+	takeIt                       // its writer keeps it
+)
+
+// decide says what to do with a segment that somebody holds: what is known of
+// its writer; whether its log is to be rotated now; whether its name is taken
+// anew; whether lines on their way have had their time; and whether it has grown
+// since.
+func decide(writer Writer, take, renewed, settled, grown bool) verdict {
+	switch {
+	case writer != Unknown && take:
+		return takeIt
+	case writer != Unknown:
+		return waitForClose
+	case !settled:
+		return waitForLines
+	case grown:
+		// Also beside a new file: one of several writers keeps this one.
+		return takeIt
+	case renewed:
+		return waitForClose
+	default:
+		return waitForGrowth
+	}
+}

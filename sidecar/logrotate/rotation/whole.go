@@ -1,0 +1,193 @@
+package rotation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+)
+
+// free is a segment that nobody writes to. As long as the file is open, whoever
+// wants to has to wait, and it is known that somebody does.
+type free struct {
+	task Task
+	file *os.File
+	is   facts
+}
+
+// part is an archive being made of a free segment.
+type part struct {
+	free
+	archive, temporary string
+	bytes              int64
+	err                error
+}
+
+// archiveWhole archives segments and removes them, each step for all of them
+// before the next one.
+func (f *Folder) archiveWhole(batch []free) []Outcome {
+	if len(batch) == 0 {
+		return nil
+	}
+	parts := make([]part, len(batch))
+	for i, one := range batch {
+		parts[i] = f.begin(one)
+	}
+	// Many at once: the disk then writes for all of them.
+	var syncing sync.WaitGroup
+	places := make(chan struct{}, syncsAtOnce)
+	f.options.Step("sync archives")
+	for i := range parts {
+		if p := &parts[i]; p.err == nil && p.temporary != "" {
+			syncing.Go(func() {
+				places <- struct{}{}
+				p.err = f.syncNamed(p.temporary)
+				<-places
+			})
+		}
+	}
+	syncing.Wait()
+	err := f.finish(parts)
+	outcomes := make([]Outcome, len(parts))
+	for i, p := range parts {
+		outcomes[i] = p.outcome(err)
+		if p.temporary != "" {
+			// It has its own name by now, or is of no use.
+			if err := unlink(f.dir, p.temporary); err != nil && outcomes[i].Err == nil {
+				outcomes[i].Err = err
+			}
+		}
+		p.file.Close()
+	}
+	return outcomes
+}
+
+// syncsAtOnce is how many files are synced at the same time; each takes a thread.
+const syncsAtOnce = 32
+
+func (p part) outcome(err error) Outcome {
+	o := Outcome{Segment: p.task.Segment, Result: Archived, Bytes: p.bytes}
+	if p.err != nil {
+		err = p.err
+	}
+	switch {
+	case errors.Is(err, errHeld):
+		o.Result, o.Why, o.Bytes = Waiting, "somebody opened it while it was archived", 0
+	case err != nil:
+		o.Result, o.Err, o.Bytes = Failed, fmt.Errorf("archiving %s: %w", p.task.Segment.Base, err), 0
+	case p.archive != "":
+		o.Archives = []string{p.archive}
+	}
+	return o
+}
+
+// begin writes what is in a segment to a temporary file.
+func (f *Folder) begin(one free) part {
+	p := part{free: one}
+	k, err := f.writers.now(one.file, one.is)
+	if err != nil {
+		p.err = err
+		return p
+	}
+	if one.is.size == 0 && !one.task.Empty {
+		return p // only to be removed
+	}
+	name := archive.Name{Log: one.task.Segment.Name.Log, Time: one.task.Segment.Name.Time, Format: one.task.Format}
+	if taken, err := exists(f.dir, name.String()); err != nil || taken {
+		if name, _, err = f.freeName(one.task, 1); err != nil {
+			p.err = err
+			return p
+		}
+	}
+	p.archive, p.temporary = name.String(), name.Temporary()
+	p.bytes, p.err = f.compress(p.temporary, one.task, one.file, one.is, k, Range{0, one.is.size})
+	return p
+}
+
+// finish gives the archives their names and removes what they were made of.
+func (f *Folder) finish(parts []part) error {
+	var noted intent
+	for i := range parts {
+		p := &parts[i]
+		if p.err == nil && !f.sys.leased(p.file) {
+			p.err = errHeld
+		}
+		if p.err == nil && p.archive != "" {
+			noted.Moves = append(noted.Moves, move{
+				Segment: p.task.Segment.Base, Archive: p.archive, Temporary: p.temporary, Inode: p.is.inode, Size: p.is.size,
+			})
+		}
+	}
+	f.options.Step("note archives")
+	if len(noted.Moves) > 0 {
+		if err := f.writeState(intentFile, noted); err != nil {
+			return err
+		}
+	}
+	err := f.exclusively(func() error {
+		for i := range parts {
+			p := &parts[i]
+			if p.err != nil || p.archive == "" {
+				continue
+			}
+			f.options.Step("name archive")
+			if p.err = f.sys.rename(f.dir, p.temporary, p.archive); p.err == nil {
+				p.temporary = ""
+			}
+		}
+		f.options.Step("sync names")
+		if err := f.sys.sync(f.dir); err != nil {
+			return err
+		}
+		for i := range parts {
+			p := &parts[i]
+			if p.err != nil {
+				continue
+			}
+			f.options.Step("remove segment")
+			p.err = f.removeWhole(p)
+		}
+		f.options.Step("sync removals")
+		return f.sys.sync(f.dir)
+	})
+	if err != nil || len(noted.Moves) == 0 {
+		return err
+	}
+	f.options.Step("forget archives")
+	return f.removeState(intentFile)
+}
+
+// removeWhole removes a segment whose archive is complete, if it still is what
+// was archived. If not, the archive goes: the segment will be archived again.
+func (f *Folder) removeWhole(p *part) error {
+	now, err := look(f.dir, p.task.Segment.Base)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil
+	case err != nil:
+	case now.inode != p.is.inode:
+		err = errors.New("another file has taken its place")
+	case now.size != p.is.size || !f.sys.leased(p.file):
+		err = errHeld
+	default:
+		return unlink(f.dir, p.task.Segment.Base)
+	}
+	if p.archive != "" {
+		err = errors.Join(err, unlink(f.dir, p.archive))
+	}
+	return err
+}
+
+// syncNamed makes what was written to a file durable.
+func (f *Folder) syncNamed(base string) error {
+	file, err := f.sys.open(f.dir, base, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return f.sys.sync(file)
+}

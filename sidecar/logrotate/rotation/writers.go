@@ -1,0 +1,212 @@
+package rotation
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Writer is how a file's writer holds it, as far as it was found out.
+type Writer string
+
+// How a writer may hold its file.
+const (
+	// Unknown: it was never set aside.
+	Unknown Writer = ""
+	// Keeps: it goes on writing to a file that was renamed. Where it writes is
+	// not known yet.
+	Keeps Writer = "keeps"
+	// Appends: it keeps the file, and writes at the end wherever that is (O_APPEND).
+	Appends Writer = "appends"
+	// OwnOffset: it keeps the file, and writes where it left off.
+	OwnOffset Writer = "own offset"
+)
+
+// knowledge is what was found out of one file.
+type knowledge struct {
+	Inode  Inode  `json:"inode"`
+	Writer Writer `json:"writer"`
+	// Seam is set from a collapse on until the writer's next line tells Appends
+	// from OwnOffset.
+	Seam *seam `json:"seam,omitempty"`
+	// Gap is what a writer with an offset of its own leaves behind after a
+	// collapse: bytes that nobody wrote.
+	Gap *Range `json:"gap,omitempty"`
+}
+
+// seam is where a file was when its beginning was collapsed.
+type seam struct {
+	Size   int64 `json:"size"`   // before, in bytes; the writer may have added to it since
+	Length int64 `json:"length"` // of what was collapsed
+	After  int64 `json:"after"`  // the size after it; 0 where that is not known
+}
+
+// writersFile holds the knowledge in the state folder.
+const writersFile = "writers.json"
+
+// writers is the knowledge of all files that are there.
+type writers map[Inode]knowledge
+
+func (w writers) list() []knowledge {
+	all := make([]knowledge, 0, len(w))
+	for _, k := range w {
+		all = append(all, k)
+	}
+	return all
+}
+
+// readWriters reads the knowledge. What cannot be read is found out again.
+func readWriters(state *os.File) (writers, error) {
+	w := writers{}
+	var all []knowledge
+	if err := readState(state, writersFile, &all); err != nil {
+		return w, err
+	}
+	for _, k := range all {
+		w[k.Inode] = k
+	}
+	return w, nil
+}
+
+// know notes what was found out, durably before anything relies on it.
+func (f *Folder) know(k knowledge) error {
+	if old, ok := f.writers[k.Inode]; ok && old == k {
+		return nil
+	}
+	f.writers[k.Inode] = k
+	return f.writeState(writersFile, f.writers.list())
+}
+
+// forget drops what is known of files that are gone.
+func (f *Folder) forget(present map[Inode]bool) error {
+	gone := false
+	for inode := range f.writers {
+		if !present[inode] {
+			delete(f.writers, inode)
+			gone = true
+		}
+	}
+	if !gone {
+		return nil
+	}
+	return f.writeState(writersFile, f.writers.list())
+}
+
+// now is what is known of an open file as it is now.
+func (w writers) now(file *os.File, is facts) (knowledge, error) {
+	k := w[is.inode]
+	k.Inode = is.inode
+	return k.now(file, is.size)
+}
+
+// now follows the writer up to the file's present size: a seam that the writer
+// has gone on from tells how it writes; a truncated file has neither seam nor gap.
+func (k knowledge) now(file *os.File, size int64) (knowledge, error) {
+	if k.Gap != nil && size < k.Gap.End {
+		k.Gap = nil
+	}
+	if k.Seam == nil {
+		return k, nil
+	}
+	was := *k.Seam
+	rest := was.Size - was.Length // what the collapse left, at least
+	switch {
+	case size < rest:
+		k.Seam = nil // truncated: nothing can be told
+		return k, nil
+	case size <= was.Size:
+		// A writer with an offset of its own would be beyond its old size.
+		if was.After > 0 && size > was.After {
+			k.Seam, k.Writer = nil, Appends
+		}
+		return k, nil
+	}
+	if start, err := firstData(file, size); err != nil || start >= was.Length {
+		k.Seam = nil // the hole is there: nothing was collapsed after all
+		return k, err
+	}
+	gap, found, err := zeros(file, Range{rest, min(size, rest+seamSlack)}, was.Length, size)
+	if err != nil {
+		return k, err
+	}
+	k.Seam = nil
+	if found {
+		k.Writer, k.Gap = OwnOffset, &gap
+	} else {
+		k.Writer = Appends
+	}
+	return k, nil
+}
+
+// seamSlack bounds how much a writer may have written between the look at the
+// size and the collapse, in bytes.
+const seamSlack = 16 << 20
+
+// zeros looks for a run of zero bytes of that length which begins in a part of
+// the file.
+func zeros(file *os.File, in Range, length, size int64) (Range, bool, error) {
+	buffer := make([]byte, 64<<10)
+	run := in.Start // where the zeros before the present byte begin
+	for at := in.Start; at < size; {
+		// Of a hole nothing needs to be read.
+		start, err := unix.Seek(int(file.Fd()), at, unix.SEEK_DATA)
+		switch {
+		case errors.Is(err, unix.ENXIO):
+			start = size
+		case errors.Is(err, unix.EINVAL):
+			start = at
+		case err != nil:
+			return Range{}, false, err
+		}
+		if min(start, size)-run >= length {
+			return Range{run, run + length}, true, nil
+		}
+		if at = start; at >= size {
+			break
+		}
+		n, err := file.ReadAt(buffer[:min(int64(len(buffer)), size-at)], at)
+		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
+			return Range{}, false, err
+		}
+		if n == 0 {
+			break
+		}
+		for i, b := range buffer[:n] {
+			if b == 0 {
+				if at+int64(i)+1-run >= length {
+					return Range{run, run + length}, true, nil
+				}
+				continue
+			}
+			if run = at + int64(i) + 1; run > in.End {
+				return Range{}, false, nil
+			}
+		}
+		at += int64(n)
+	}
+	return Range{}, false, nil
+}
+
+// readState reads a file of the state folder; nothing where there is none.
+func readState(state *os.File, base string, into any) error {
+	file, err := linux.open(state, base, unix.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, largestState))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+// largestState is what a file of state may hold, in bytes.
+const largestState = 64 << 20
