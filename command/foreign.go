@@ -33,13 +33,21 @@ func wholeTopology(_ *cobra.Command, args []string) error {
 	}
 }
 
+// verbOf is what a verb does that has others below it and is given none of them.
+func (a *app) verbOf(above *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return a.unknownVerb(above, args[0])
+	}
+	return above.Help()
+}
+
 // unknownVerb is the problem of a verb that there is not.
-func (a *app) unknownVerb(root *cobra.Command, verb string) error {
-	p := problem.Problem{ID: "unknown-verb", Where: verb, What: "there is no such verb", Fix: "inmanta-docker --help lists the verbs"}
-	if a.stockCommand(verb) != nil {
+func (a *app) unknownVerb(above *cobra.Command, verb string) error {
+	p := problem.Problem{ID: "unknown-verb", Where: verb, What: "there is no such verb", Fix: above.CommandPath() + " --help lists the verbs"}
+	if !above.HasParent() && a.stockCommand(verb) != nil {
 		p.What = "docker compose has this verb, inmanta-docker has not"
 		p.Fix = "in the deployment's directory this does the same: docker compose " + verb
-	} else if near := root.SuggestionsFor(verb); len(near) > 0 {
+	} else if near := above.SuggestionsFor(verb); len(near) > 0 {
 		p.Fix = "did you mean " + strings.Join(near, " or ") + "? " + p.Fix
 	}
 	return p

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) imageVerb() *cobra.Command {
-	verb := &cobra.Command{Use: "image", Short: "See to the container images of the deployment"}
+	verb := &cobra.Command{Use: "image", Short: "See to the container images of the deployment", SuggestionsMinimumDistance: 2, RunE: a.verbOf}
 	verb.AddCommand(a.imageEnsureVerb(), a.imageBuildVerb(), a.imageListVerb())
 	return verb
 }

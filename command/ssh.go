@@ -8,15 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/engine"
 	"github.com/inmanta/inmanta-docker/problem"
-	"github.com/inmanta/inmanta-docker/progress"
 	"github.com/inmanta/inmanta-docker/readiness"
 	"github.com/inmanta/inmanta-docker/topology"
 )
@@ -56,29 +53,17 @@ Exit codes: ssh's own, which are the command's, or 255 where it could not log in
 }
 
 func (a *app) ssh(ctx context.Context, request sshRequest) error {
-	d, stack, err := a.open(ctx)
+	s, c, err := a.sidecar(ctx, topology.SSH)
 	if err != nil {
 		return err
 	}
-	if _, ok := stack.Project.Services[topology.SSH]; !ok {
-		return noSSH(d)
-	}
-	e, err := a.reach(ctx)
-	if err != nil {
-		return err
-	}
+	e := s.engine
 	defer e.Close()
-	s := survey{deployment: d, stack: stack, engine: e}
-	c, err := s.sshContainer(ctx)
-	if err != nil {
+	if err := unhealthySidecar(c); err != nil {
 		return err
 	}
-	if c.Health == "starting" {
-		limited, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		if err := s.waitFor(limited, topology.SSH, progress.Discard); err != nil {
-			return a.showFailure(limited, a.ui(), s, err)
-		}
+	if err := s.settled(ctx, c); err != nil {
+		return a.showFailure(ctx, a.ui(), s, err)
 	}
 	access, err := askSSH(ctx, e, c)
 	if err != nil {
@@ -101,7 +86,7 @@ func (a *app) ssh(ctx context.Context, request sshRequest) error {
 			Fix: "install it (on Debian and Ubuntu: apt-get install openssh-client), or use another client: inmanta-docker status has the address and the host keys", Err: err,
 		}
 	}
-	file, err := keepKnownHosts(stack.Project.Name, e.Host(), c.Name, access.HostKeys)
+	file, err := keepKnownHosts(s.stack.Project.Name, e.Host(), c.Name, access.HostKeys)
 	if err != nil {
 		return err
 	}
@@ -113,56 +98,8 @@ func (a *app) ssh(ctx context.Context, request sshRequest) error {
 	return fmt.Errorf("starting %s: %w", client, err)
 }
 
-// noSSH is the problem that the topology has no ssh sidecar.
-func noSSH(d deployment.Deployment) problem.Problem {
-	var files []string
-	for _, f := range d.Files {
-		files = append(files, "-f "+f.Name())
-	}
-	return problem.Problem{
-		ID: "no-ssh-sidecar", Where: d.Dir, What: "this deployment has no ssh sidecar",
-		Fix: fmt.Sprintf("add it: inmanta-docker %s -f %s up", strings.Join(files, " "), deployment.OverlayFile(topology.SSH)),
-	}
-}
-
-// sshContainer is the ssh sidecar's container, which runs and is not known to be unwell.
-func (s survey) sshContainer(ctx context.Context) (readiness.Container, error) {
-	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
-	if err != nil {
-		return readiness.Container{}, err
-	}
-	for _, c := range containers {
-		if c.Service != topology.SSH {
-			continue
-		}
-		p := problem.Problem{ID: "ssh-down", Where: c.Name, Fix: "start it: inmanta-docker up"}
-		switch {
-		case c.State == "paused":
-			p.What, p.Fix = "the ssh sidecar is paused", "docker unpause "+c.Name
-		case c.State != "running":
-			p.What = "the ssh sidecar does not run: it is " + containerState(c)
-		case c.Health == "unhealthy":
-			p.ID, p.What, p.Fix = "ssh-unhealthy", "the ssh sidecar is unhealthy", "see what it says: inmanta-docker logs "+topology.SSH
-			if len(c.Probes) > 0 && c.Probes[len(c.Probes)-1].Output != "" {
-				p.What += ": " + c.Probes[len(c.Probes)-1].Output
-			}
-		default:
-			return c, nil
-		}
-		return c, p
-	}
-	return readiness.Container{}, problem.Problem{
-		ID: "ssh-down", Where: s.deployment.Dir, What: "the ssh sidecar has no container", Fix: "start it: inmanta-docker up",
-	}
-}
-
-// Where the ssh sidecar listens in its container, whom it lets in, and where its
-// binary is there.
-const (
-	sshPort     = 22
-	sshUser     = "inmanta"
-	sidecarPath = "/usr/local/bin/" + deployment.SidecarFile
-)
+// sshPort is where the ssh sidecar listens in its container.
+const sshPort = 22
 
 // sshAccess is how to reach the ssh sidecar.
 type sshAccess struct {
@@ -178,14 +115,14 @@ type sshAccess struct {
 // sshAddress is how to reach the container's ssh server from here, from what the
 // engine at daemon says.
 func sshAddress(c readiness.Container, daemon string) sshAccess {
-	access := sshAccess{User: sshUser, HostKeys: []hostKey{}}
+	access := sshAccess{User: sidecarUser, HostKeys: []hostKey{}}
 	for _, at := range c.Reachable(sshPort, daemon) {
 		host, port, _ := net.SplitHostPort(at)
 		access.Host = host
 		access.Port, _ = strconv.Atoi(port)
-		access.Command = "ssh " + sshUser + "@" + host
+		access.Command = "ssh " + sidecarUser + "@" + host
 		if access.Port != sshPort {
-			access.Command = fmt.Sprintf("ssh -p %d %s@%s", access.Port, sshUser, host)
+			access.Command = fmt.Sprintf("ssh -p %d %s@%s", access.Port, sidecarUser, host)
 		}
 		break
 	}

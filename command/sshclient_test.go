@@ -119,7 +119,7 @@ func FuzzHostKeys(f *testing.F) {
 }
 
 func TestArgumentsOfTheClient(t *testing.T) {
-	access := sshAccess{Host: "127.0.0.1", Port: 2222, User: sshUser}
+	access := sshAccess{Host: "127.0.0.1", Port: 2222, User: sidecarUser}
 	got := clientArguments(access, "inmanta-ssh-sidecar", "/my 100%h/known", sshRequest{options: []string{"-A"}, command: []string{"ls", "-l"}})
 	want := []string{
 		"ssh", "-p", "2222", "-o", "HostKeyAlias=inmanta-ssh-sidecar", "-o", `UserKnownHostsFile="/my 100%%h/known"`,

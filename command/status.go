@@ -45,7 +45,10 @@ type status struct {
 	// Database is what it says of itself; absent when it does not answer.
 	Database *database.Status `json:"database,omitempty"`
 	// SSH is how to reach the ssh sidecar; absent where none runs.
-	SSH        *sshAccess            `json:"ssh,omitempty"`
+	SSH *sshAccess `json:"ssh,omitempty"`
+	// Logrotate is what the logrotate sidecar says of itself; absent where none
+	// runs, or it does not answer.
+	Logrotate  *rotation             `json:"logrotate,omitempty"`
 	Containers []readiness.Container `json:"containers"`
 	// Drift is where what runs differs from what the files say.
 	Drift []plan.Node `json:"drift"`
@@ -125,11 +128,12 @@ func (s survey) look(ctx context.Context) (status, error) {
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var apiErr, databaseErr, sshErr, driftErr error
+	var apiErr, databaseErr, sshErr, logrotateErr, driftErr error
 	var group sync.WaitGroup
 	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
 	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
+	group.Go(func() { logrotateErr = s.askLogrotate(patient, containers, &found) })
 	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
 	group.Wait()
 	if ctx.Err() != nil {
@@ -138,7 +142,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	if driftErr != nil {
 		return found, driftErr
 	}
-	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr)
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr)
 	return found, nil
 }
 
@@ -200,6 +204,21 @@ func (s survey) askSSH(ctx context.Context, containers []readiness.Container, fo
 	return nil
 }
 
+func (s survey) askLogrotate(ctx context.Context, containers []readiness.Container, found *status) error {
+	for _, c := range containers {
+		if c.Service != topology.Logrotate || c.State != "running" {
+			continue
+		}
+		answer, err := listLogs(ctx, s.engine, c)
+		if err != nil {
+			return err
+		}
+		found.Logrotate = &answer
+		return nil
+	}
+	return nil
+}
+
 func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
 	observed, err := plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project))
 	if err != nil {
@@ -250,6 +269,12 @@ func judge(found status, services []string, unanswered ...error) (health, []stri
 	if found.Orchestrator != nil {
 		if ok, why := orchestrator.Serving(*found.Orchestrator); !ok {
 			reasons = append(reasons, "the orchestrator does not serve: "+why)
+		}
+	}
+	if found.Logrotate != nil && !found.Logrotate.Healthy {
+		// The engine's health check learns of it later, and has room for less.
+		for _, why := range found.Logrotate.Reasons {
+			reasons = append(reasons, topology.Logrotate+": "+why)
 		}
 	}
 	if len(reasons) > 0 {

@@ -34,11 +34,22 @@ const (
 	AuthorizedKeys    = "INMANTA_AUTHORIZED_KEYS"
 	SSHSidecarIP      = "INMANTA_SSH_SIDECAR_IP"
 	SSHSidecarPort    = "INMANTA_SSH_SIDECAR_PORT"
-	ModuleRepoURL     = "INMANTA_MODULE_REPO_URL"
-	ModuleRepoBranch  = "INMANTA_MODULE_REPO_BRANCH"
-	PytestArguments   = "INMANTA_PYTEST_ARGUMENTS"
-	CodeServerIP      = "INMANTA_CODE_SERVER_IP"
-	CodeServerPort    = "INMANTA_CODE_SERVER_PORT"
+
+	LogrotateSchedule     = "INMANTA_LOGROTATE_SCHEDULE"
+	LogrotateSize         = "INMANTA_LOGROTATE_SIZE"
+	LogrotateKeep         = "INMANTA_LOGROTATE_KEEP"
+	LogrotateMaxAge       = "INMANTA_LOGROTATE_MAX_AGE"
+	LogrotateMaxTotal     = "INMANTA_LOGROTATE_MAX_TOTAL"
+	LogrotateCompression  = "INMANTA_LOGROTATE_COMPRESSION"
+	LogrotatePatterns     = "INMANTA_LOGROTATE_PATTERNS"
+	LogrotateTimezone     = "INMANTA_LOGROTATE_TIMEZONE"
+	LogrotateCopytruncate = "INMANTA_LOGROTATE_COPYTRUNCATE"
+
+	ModuleRepoURL    = "INMANTA_MODULE_REPO_URL"
+	ModuleRepoBranch = "INMANTA_MODULE_REPO_BRANCH"
+	PytestArguments  = "INMANTA_PYTEST_ARGUMENTS"
+	CodeServerIP     = "INMANTA_CODE_SERVER_IP"
+	CodeServerPort   = "INMANTA_CODE_SERVER_PORT"
 )
 
 // All are the settings, in the order of the README's table.
@@ -82,6 +93,42 @@ var All = []Setting{
 	{
 		Name: SSHSidecarPort, Default: "2222", UsedBy: "docker-compose.ssh.yml", Check: port,
 		Description: "On which port of the **host** the ssh sidecar is made available.",
+	},
+	{
+		Name: LogrotateSchedule, Default: "daily", UsedBy: "docker-compose.logrotate.yml",
+		Description: "When logs are rotated: `hourly`, `daily`, `weekly`, `monthly`, `yearly`, or `size` for only when they are large.",
+	},
+	{
+		Name: LogrotateSize, UsedBy: "docker-compose.logrotate.yml",
+		Description: "A log larger than this is rotated whatever the schedule: `100k`, `10M`, `1G`.",
+	},
+	{
+		Name: LogrotateKeep, Default: "10", UsedBy: "docker-compose.logrotate.yml",
+		Description: "How many archives of each log are kept; those of one hour, day, … of the schedule count once.",
+	},
+	{
+		Name: LogrotateMaxAge, UsedBy: "docker-compose.logrotate.yml",
+		Description: "After how many days an archive is removed.",
+	},
+	{
+		Name: LogrotateMaxTotal, UsedBy: "docker-compose.logrotate.yml",
+		Description: "How large all archives together may be (`500M`, `10G`); the oldest go first.",
+	},
+	{
+		Name: LogrotateCompression, Default: "gzip", UsedBy: "docker-compose.logrotate.yml",
+		Description: "`gzip`, `zstd` or `none`; a level may follow: `gzip:9`, `zstd:6`.",
+	},
+	{
+		Name: LogrotatePatterns, Default: "*.log *.out *.err", UsedBy: "docker-compose.logrotate.yml",
+		Description: "Which files of the log directory are logs, blank-separated.",
+	},
+	{
+		Name: LogrotateTimezone, Default: "UTC", UsedBy: "docker-compose.logrotate.yml",
+		Description: "Where a day begins at midnight: the name of a time zone, as `Europe/Brussels`.",
+	},
+	{
+		Name: LogrotateCopytruncate, Default: "no", UsedBy: "docker-compose.logrotate.yml",
+		Description: "`yes` copies and truncates a log that nothing else can be done about, which **loses** what is written meanwhile.",
 	},
 	{
 		Name: ModuleRepoURL, UsedBy: "docker-compose.init.yml",

@@ -11,6 +11,7 @@ const (
 	Database       = "db"
 	Orchestrator   = "server"
 	SSH            = "ssh"
+	Logrotate      = "logrotate"
 	PasswordConfig = "database-password"
 )
 
