@@ -4,13 +4,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
 	"github.com/inmanta/inmanta-docker/sidecar/scp"
@@ -28,6 +32,12 @@ Usage:
   inmanta-sidecar ssh                    serve ssh, as docker-compose.ssh.yml has it
   inmanta-sidecar ssh health             say whether it does: logs in, and runs a command
   inmanta-sidecar ssh host-keys          print the public host keys
+  inmanta-sidecar logrotate              rotate logs, as docker-compose.logrotate.yml has it
+  inmanta-sidecar logrotate health       say whether it does, or which file and why not
+  inmanta-sidecar logrotate now [LOG…]   rotate now
+  inmanta-sidecar logrotate ls [--json]  list logs, their archives and next rotation
+  inmanta-sidecar logrotate show LOG [--since WHEN]  print it, archives first
+  inmanta-sidecar logrotate metrics      print Prometheus' text format
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar attached VERB…         do it for as long as standard input is open; inmanta-docker calls it
@@ -65,6 +75,8 @@ func run(args []string, out io.Writer) error {
 		return runProbe(rest)
 	case "ssh":
 		return runSSH(rest, out)
+	case "logrotate":
+		return runLogrotate(rest, out)
 	case "sftp-server":
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
@@ -119,4 +131,29 @@ func runSSH(args []string, out io.Writer) error {
 		return err
 	}
 	return errors.New("ssh takes nothing, `health` or `host-keys`")
+}
+
+func runLogrotate(args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch {
+	case len(args) == 0:
+		return logrotate.Run(out)
+	case args[0] == "now":
+		return logrotate.Now(ctx, out, args[1:])
+	case args[0] == "show" && len(args) == 2:
+		return logrotate.Show(out, os.Stderr, os.Getenv, args[1], "")
+	case args[0] == "show" && len(args) == 4 && args[2] == "--since":
+		return logrotate.Show(out, os.Stderr, os.Getenv, args[1], args[3])
+	case args[0] == "ls" && len(args) == 2 && args[1] == "--json":
+		return logrotate.List(ctx, out, true)
+	case len(args) > 1:
+	case args[0] == "ls":
+		return logrotate.List(ctx, out, false)
+	case args[0] == "health":
+		return logrotate.Health(out)
+	case args[0] == "metrics":
+		return logrotate.Metrics(ctx, out)
+	}
+	return errors.New("logrotate takes nothing, `health`, `now [LOG…]`, `ls [--json]`, `show LOG [--since WHEN]` or `metrics`")
 }

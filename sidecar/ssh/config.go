@@ -8,11 +8,11 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/authorizedkeys"
+	"github.com/inmanta/inmanta-docker/sidecar/privilege"
 )
 
 // Config is all that the server is told.
@@ -40,9 +40,6 @@ type Account struct {
 
 // Where things are in the container.
 const (
-	// accountName is the user of the orchestrator's image that owns the
-	// orchestrator's files.
-	accountName = "inmanta"
 	// HostKeyFolder is the volume that holds the host keys.
 	HostKeyFolder = "/etc/inmanta-sidecar/host-keys"
 	// keysVariable holds authorized keys, new-line separated.
@@ -55,7 +52,7 @@ const Grace = 10 * time.Second
 // FromEnvironment is the configuration in the container. self is the path of
 // this binary.
 func FromEnvironment(environ []string, self string) (Config, error) {
-	account, err := findAccount(accountName)
+	account, err := findAccount(privilege.Account)
 	if err != nil {
 		return Config{}, err
 	}
@@ -72,26 +69,15 @@ func FromEnvironment(environ []string, self string) (Config, error) {
 // findAccount looks a user up. A shell that lets nobody in is what images give
 // accounts of services: their sessions get one that does.
 func findAccount(name string) (Account, error) {
+	id, err := privilege.Lookup(name)
+	if err != nil {
+		return Account{}, err
+	}
 	entry, err := user.Lookup(name)
 	if err != nil {
-		return Account{}, fmt.Errorf("the image has no user %s, so it is not an orchestrator's: %w", name, err)
+		return Account{}, fmt.Errorf("finding the home of %s: %w", name, err)
 	}
-	account := Account{Name: name, Home: entry.HomeDir}
-	if account.UID, err = strconv.Atoi(entry.Uid); err != nil {
-		return Account{}, fmt.Errorf("reading the user id of %s: %w", name, err)
-	}
-	if account.GID, err = strconv.Atoi(entry.Gid); err != nil {
-		return Account{}, fmt.Errorf("reading the group id of %s: %w", name, err)
-	}
-	groups, err := entry.GroupIds()
-	if err != nil {
-		return Account{}, fmt.Errorf("reading the groups of %s: %w", name, err)
-	}
-	for _, group := range groups {
-		if id, err := strconv.Atoi(group); err == nil && id != 0 {
-			account.Groups = append(account.Groups, id)
-		}
-	}
+	account := Account{Name: name, Home: entry.HomeDir, UID: id.UID, GID: id.GID, Groups: id.Groups}
 	if account.Shell, err = loginShell(name); err != nil {
 		return Account{}, err
 	}

@@ -7,31 +7,25 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
 )
-
-// Range is a part of a file, in bytes from its beginning; End is behind it.
-type Range struct {
-	Start int64 `json:"start"`
-	End   int64 `json:"end"`
-}
-
-func (r Range) length() int64 { return r.End - r.Start }
 
 // data are the parts of a file between from and to that are no holes, in order.
 // A file system that does not tell holes has none.
-func data(file *os.File, from, to int64) iter.Seq2[Range, error] {
-	return func(yield func(Range, error) bool) {
+func data(file *os.File, from, to int64) iter.Seq2[archive.Range, error] {
+	return func(yield func(archive.Range, error) bool) {
 		for at := from; at < to; {
 			start, err := unix.Seek(int(file.Fd()), at, unix.SEEK_DATA)
 			if errors.Is(err, unix.ENXIO) {
 				return // nothing but a hole is left
 			}
 			if errors.Is(err, unix.EINVAL) {
-				yield(Range{at, to}, nil)
+				yield(archive.Range{Start: at, End: to}, nil)
 				return
 			}
 			if err != nil {
-				yield(Range{}, err)
+				yield(archive.Range{}, err)
 				return
 			}
 			if start >= to {
@@ -39,10 +33,10 @@ func data(file *os.File, from, to int64) iter.Seq2[Range, error] {
 			}
 			end, err := unix.Seek(int(file.Fd()), start, unix.SEEK_HOLE)
 			if err != nil {
-				yield(Range{}, err)
+				yield(archive.Range{}, err)
 				return
 			}
-			if !yield(Range{start, min(end, to)}, nil) {
+			if !yield(archive.Range{Start: start, End: min(end, to)}, nil) {
 				return
 			}
 			at = end
@@ -59,8 +53,8 @@ func firstData(file *os.File, size int64) (int64, error) {
 }
 
 // without is what is left of the ranges when one range is left out.
-func without(ranges iter.Seq2[Range, error], out Range) iter.Seq2[Range, error] {
-	return func(yield func(Range, error) bool) {
+func without(ranges iter.Seq2[archive.Range, error], out archive.Range) iter.Seq2[archive.Range, error] {
+	return func(yield func(archive.Range, error) bool) {
 		for r, err := range ranges {
 			if err != nil || out.End <= r.Start || r.End <= out.Start {
 				if !yield(r, err) {
@@ -68,10 +62,10 @@ func without(ranges iter.Seq2[Range, error], out Range) iter.Seq2[Range, error] 
 				}
 				continue
 			}
-			if r.Start < out.Start && !yield(Range{r.Start, out.Start}, nil) {
+			if r.Start < out.Start && !yield(archive.Range{Start: r.Start, End: out.Start}, nil) {
 				return
 			}
-			if out.End < r.End && !yield(Range{out.End, r.End}, nil) {
+			if out.End < r.End && !yield(archive.Range{Start: out.End, End: r.End}, nil) {
 				return
 			}
 		}
@@ -80,7 +74,7 @@ func without(ranges iter.Seq2[Range, error], out Range) iter.Seq2[Range, error] 
 
 // copyRanges writes those parts of a file, and says how many bytes they had. A
 // file that ends before is an error: its writer truncated it.
-func copyRanges(to io.Writer, file *os.File, ranges iter.Seq2[Range, error], buffer []byte) (int64, error) {
+func copyRanges(to io.Writer, file *os.File, ranges iter.Seq2[archive.Range, error], buffer []byte) (int64, error) {
 	var copied int64
 	for r, err := range ranges {
 		if err != nil {

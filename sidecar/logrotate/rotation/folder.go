@@ -181,3 +181,18 @@ func (l Log) Newest() time.Time {
 type Refusal struct {
 	Base, Why string
 }
+
+// Is says whether what os.Stat found is this folder.
+func (f *Folder) Is(found os.FileInfo) bool {
+	own, err := f.dir.Stat()
+	return err == nil && os.SameFile(own, found)
+}
+
+// Size is a file's size in bytes, or 0.
+func (f *Folder) Size(base string) int64 {
+	is, err := look(f.dir, base)
+	if err != nil {
+		return 0
+	}
+	return is.size
+}

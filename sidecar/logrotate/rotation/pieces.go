@@ -72,7 +72,7 @@ func (f *Folder) takeAll(task Task, file *os.File, k knowledge, outcome *Outcome
 	// Whole blocks, and never all of it: what cannot be collapsed is not.
 	end := (is.size - 1) / f.can.Block * f.can.Block
 	for part := 1; start < end; {
-		piece := Range{start, min(end, (start+largestPiece)/f.can.Block*f.can.Block)}
+		piece := archive.Range{Start: start, End: min(end, (start+largestPiece)/f.can.Block*f.can.Block)}
 		name, next, err := f.freeName(task, part)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (f *Folder) freeName(task Task, part int) (archive.Name, int, error) {
 }
 
 // takePiece archives a part of a file and punches a hole where it was.
-func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, piece Range, name archive.Name) (int64, error) {
+func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, piece archive.Range, name archive.Name) (int64, error) {
 	temporary := name.Temporary()
 	defer func() { _ = unlink(f.dir, temporary) }()
 	bytes, err := f.compress(temporary, task, file, was, k, piece)
@@ -173,12 +173,13 @@ func (f *Folder) collapse(file *os.File, k knowledge) error {
 	if err != nil || hole == 0 || hole >= is.size || hole%f.can.Block != 0 {
 		return err
 	}
-	if k.Writer != Appends {
-		k.Seam = &seam{Size: is.size, Length: hole}
-		f.options.Step("note seam")
-		if err := f.know(k); err != nil {
-			return err
-		}
+	// Also of one that is known to append: it may have started anew since, in
+	// another way, and XFS leaves as much of a gap itself when the process is
+	// killed within the call.
+	k.Seam = &seam{Size: is.size, Length: hole}
+	f.options.Step("note seam")
+	if err := f.know(k); err != nil {
+		return err
 	}
 	err = f.exclusively(func() error {
 		f.options.Step("collapse")
@@ -191,9 +192,6 @@ func (f *Folder) collapse(file *os.File, k knowledge) error {
 			err = nil // the hole stays: that costs nothing
 		}
 		return errors.Join(err, f.know(k))
-	}
-	if k.Seam == nil {
-		return nil
 	}
 	after, err := look(file, "")
 	if err != nil {
@@ -216,7 +214,7 @@ func (f *Folder) copyTruncate(task Task, file *os.File, is facts, k knowledge, o
 	}
 	temporary := name.Temporary()
 	defer func() { _ = unlink(f.dir, temporary) }()
-	bytes, err := f.compress(temporary, task, file, is, k, Range{0, is.size})
+	bytes, err := f.compress(temporary, task, file, is, k, archive.Range{Start: 0, End: is.size})
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type press struct {
 // compress writes a part of a file to a new temporary one, without holes and
 // without what nobody wrote, and says how many bytes of the log that were. It is
 // not synced yet.
-func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, k knowledge, of Range) (bytes int64, err error) {
+func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, k knowledge, of archive.Range) (bytes int64, err error) {
 	if err := unlink(f.dir, temporary); err != nil {
 		return 0, err
 	}
@@ -43,8 +43,7 @@ func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, 
 	if err != nil {
 		return 0, err
 	}
-	f.options.Step("fill archive")
-	if bytes, err = copyRanges(writer, file, ranges, f.press.buffer); err != nil {
+	if bytes, err = copyRanges(stepping{writer, f.options.Step}, file, ranges, f.press.buffer); err != nil {
 		return 0, err
 	}
 	if err := writer.Close(); err != nil {
@@ -68,4 +67,15 @@ func (p *press) on(to io.Writer, format archive.Format, level int) (archive.Writ
 	}
 	p.writer, p.format, p.level = writer, format, level
 	return writer, nil
+}
+
+// stepping makes each piece that is written a step.
+type stepping struct {
+	io.Writer
+	step func(string)
+}
+
+func (s stepping) Write(p []byte) (int, error) {
+	s.step("fill archive")
+	return s.Writer.Write(p)
 }

@@ -180,7 +180,7 @@ func (f *Folder) holds(base string, name archive.Name) (bool, error) {
 // they are no holes: bytes that nobody wrote, and what is in an archive already
 // because the process that put it there was killed. state is the folder of the
 // state, dir that of the logs.
-func Gaps(state, dir, file *os.File) ([]Range, error) {
+func Gaps(state, dir, file *os.File) ([]archive.Range, error) {
 	w, err := readWriters(state)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func Gaps(state, dir, file *os.File) ([]Range, error) {
 	if err != nil {
 		return nil, err
 	}
-	var gaps []Range
+	var gaps []archive.Range
 	if k.Gap != nil {
 		gaps = append(gaps, *k.Gap)
 	}
@@ -208,7 +208,7 @@ func Gaps(state, dir, file *os.File) ([]Range, error) {
 		if there, err := exists(dir, m.Archive); err != nil {
 			return nil, err
 		} else if there {
-			gaps = append(gaps, Range{0, max(m.Size, m.End)})
+			gaps = append(gaps, archive.Range{Start: 0, End: max(m.Size, m.End)})
 		}
 	}
 	return gaps, nil

@@ -26,8 +26,6 @@ type Task struct {
 	// CopyTruncate allows to truncate a file beneath its writer where nothing
 	// else frees its blocks: what is written at that moment is lost.
 	CopyTruncate bool
-	// Hold: leave it as it is once nobody holds it, to be archived at a later call.
-	Hold bool
 }
 
 // Result is what became of a segment.
@@ -58,7 +56,7 @@ type Outcome struct {
 	// Again is when it is worth to call again, though nothing happened to the
 	// folder; zero where it is not.
 	Again time.Time
-	// Grows: it is worth to call again when it grows.
+	// Grows: it is worth to call again when it is larger than Segment.Size.
 	Grows bool
 	Err   error
 }
@@ -129,7 +127,7 @@ func (f *Folder) approach(task Task) (*free, Outcome) {
 	}
 	if err := f.sys.lease(file); err == nil {
 		delete(f.watches, task.Segment.Base)
-		if task.Hold || (task.Format == archive.Plain && is.size > 0) {
+		if task.Format == archive.Plain && is.size > 0 {
 			file.Close()
 			outcome.Result, outcome.Why = Archived, "" // as it is
 			return nil, outcome
@@ -155,6 +153,7 @@ func noLease(can Abilities, is facts, err error) string {
 // held deals with a segment that somebody has open for writing.
 func (f *Folder) held(task Task, file *os.File, is facts) Outcome {
 	outcome := Outcome{Segment: task.Segment, Result: Waiting}
+	outcome.Segment.Size = is.size
 	w, watched := f.watches[task.Segment.Base]
 	now := f.options.Now()
 	if !watched || now.Before(w.since) {

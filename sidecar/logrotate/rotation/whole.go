@@ -104,7 +104,7 @@ func (f *Folder) begin(one free) part {
 		}
 	}
 	p.archive, p.temporary = name.String(), name.Temporary()
-	p.bytes, p.err = f.compress(p.temporary, one.task, one.file, one.is, k, Range{0, one.is.size})
+	p.bytes, p.err = f.compress(p.temporary, one.task, one.file, one.is, k, archive.Range{Start: 0, End: one.is.size})
 	return p
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
 )
 
 // Writer is how a file's writer holds it, as far as it was found out.
@@ -35,7 +37,7 @@ type knowledge struct {
 	Seam *seam `json:"seam,omitempty"`
 	// Gap is what a writer with an offset of its own leaves behind after a
 	// collapse: bytes that nobody wrote.
-	Gap *Range `json:"gap,omitempty"`
+	Gap *archive.Range `json:"gap,omitempty"`
 }
 
 // seam is where a file was when its beginning was collapsed.
@@ -118,7 +120,7 @@ func (k knowledge) now(file *os.File, size int64) (knowledge, error) {
 	case size < rest:
 		k.Seam = nil // truncated: nothing can be told
 		return k, nil
-	case size <= was.Size:
+	case size < was.Size:
 		// A writer with an offset of its own would be beyond its old size.
 		if was.After > 0 && size > was.After {
 			k.Seam, k.Writer = nil, Appends
@@ -129,7 +131,7 @@ func (k knowledge) now(file *os.File, size int64) (knowledge, error) {
 		k.Seam = nil // the hole is there: nothing was collapsed after all
 		return k, err
 	}
-	gap, found, err := zeros(file, Range{rest, min(size, rest+seamSlack)}, was.Length, size)
+	gap, found, err := zeros(file, archive.Range{Start: rest, End: min(size, rest+seamSlack)}, was.Length, size)
 	if err != nil {
 		return k, err
 	}
@@ -148,7 +150,7 @@ const seamSlack = 16 << 20
 
 // zeros looks for a run of zero bytes of that length which begins in a part of
 // the file.
-func zeros(file *os.File, in Range, length, size int64) (Range, bool, error) {
+func zeros(file *os.File, in archive.Range, length, size int64) (archive.Range, bool, error) {
 	buffer := make([]byte, 64<<10)
 	run := in.Start // where the zeros before the present byte begin
 	for at := in.Start; at < size; {
@@ -160,17 +162,17 @@ func zeros(file *os.File, in Range, length, size int64) (Range, bool, error) {
 		case errors.Is(err, unix.EINVAL):
 			start = at
 		case err != nil:
-			return Range{}, false, err
+			return archive.Range{}, false, err
 		}
 		if min(start, size)-run >= length {
-			return Range{run, run + length}, true, nil
+			return archive.Range{Start: run, End: run + length}, true, nil
 		}
 		if at = start; at >= size {
 			break
 		}
 		n, err := file.ReadAt(buffer[:min(int64(len(buffer)), size-at)], at)
 		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
-			return Range{}, false, err
+			return archive.Range{}, false, err
 		}
 		if n == 0 {
 			break
@@ -178,17 +180,17 @@ func zeros(file *os.File, in Range, length, size int64) (Range, bool, error) {
 		for i, b := range buffer[:n] {
 			if b == 0 {
 				if at+int64(i)+1-run >= length {
-					return Range{run, run + length}, true, nil
+					return archive.Range{Start: run, End: run + length}, true, nil
 				}
 				continue
 			}
 			if run = at + int64(i) + 1; run > in.End {
-				return Range{}, false, nil
+				return archive.Range{}, false, nil
 			}
 		}
 		at += int64(n)
 	}
-	return Range{}, false, nil
+	return archive.Range{}, false, nil
 }
 
 // readState reads a file of the state folder; nothing where there is none.

@@ -1,0 +1,505 @@
+package logrotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
+)
+
+// keeper rotates the logs of one folder. All of it runs in one goroutine.
+type keeper struct {
+	config  Config
+	folder  *rotation.Folder
+	watcher *watcher
+	journal *journal
+	records map[string]*record
+	changed bool // the records have
+	// waiting are the segments that stay aside, with why.
+	waiting map[string]rotation.Outcome
+	refused []rotation.Refusal
+	// due is when the next log is, by its schedule or because it failed.
+	due     time.Time
+	waiters []*waiter
+	logs    map[string]rotation.Log // as they were when they were last looked at
+}
+
+// tick is how often the clock on the wall is looked at, which may be put
+// forward, and the size of logs where that makes them due.
+const tick = 30 * time.Second
+
+// keep rotates until the context is done, or the folder cannot be used any more.
+func (d *daemon) keep(ctx context.Context) error {
+	k := &keeper{config: d.config, journal: d.journal, waiting: map[string]rotation.Outcome{}}
+	var err error
+	k.folder, err = rotation.Open(rotation.Options{
+		Path: d.config.Folder, State: d.config.State, Now: d.config.Now,
+		Step: func(name string) {
+			d.alive.Store(time.Now().UnixNano())
+			if d.config.Step != nil {
+				d.config.Step(name)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer k.folder.Close()
+	for _, problem := range k.folder.Problems {
+		k.journal.write(Event{Event: EventProblem, Problem: problem.Error(), Fix: "nothing is lost: it is found out again"})
+	}
+	if _, err := k.folder.Abilities(); err != nil {
+		return err
+	}
+	if k.records, err = readRecords(d.config.State); err != nil {
+		k.journal.write(Event{Event: EventProblem, Problem: err.Error(), Fix: "nothing is lost: each log is rotated when its next period begins"})
+	}
+	if k.watcher, err = newWatcher(d.config.Folder); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes, failed := make(chan []change), make(chan error, 1)
+	go func() { failed <- k.watcher.read(ctx, changes) }()
+
+	k.journal.write(Event{Event: EventStarted})
+	// Whatever was left aside is looked at, too.
+	err = k.pass(ctx, wish{all: true})
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if err != nil {
+			return err
+		}
+		k.reply()
+		d.publish(k)
+		timer.Reset(k.wait())
+		select {
+		case <-ctx.Done():
+			return nil
+		case err = <-failed:
+		case seen := <-changes:
+			err = k.follow(ctx, seen)
+		case <-timer.C:
+			err = k.look(ctx)
+		case do := <-d.requests:
+			err = do(ctx, k)
+		}
+		d.alive.Store(time.Now().UnixNano())
+	}
+}
+
+// wait is how long nothing has to be done unless something happens.
+func (k *keeper) wait() time.Duration {
+	now, wait := k.config.Now(), tick
+	until := func(t time.Time) {
+		if !t.IsZero() {
+			wait = min(wait, max(t.Sub(now), 0))
+		}
+	}
+	until(k.due)
+	for _, o := range k.waiting {
+		until(o.Again)
+	}
+	for _, w := range k.waiters {
+		until(w.deadline)
+	}
+	// Not in a circle, should a clock stand still.
+	return max(wait, 10*time.Millisecond)
+}
+
+// look does what time makes due.
+func (k *keeper) look(ctx context.Context) error {
+	if err := k.present(); err != nil {
+		return err
+	}
+	now := k.config.Now()
+	if k.bySize() || (!k.due.IsZero() && !now.Before(k.due)) {
+		return k.pass(ctx, wish{all: true})
+	}
+	again := map[string]bool{}
+	for _, o := range k.waiting {
+		if !o.Again.IsZero() && !now.Before(o.Again) {
+			again[o.Segment.Name.Log] = true
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	return k.pass(ctx, wish{logs: again})
+}
+
+func (k *keeper) bySize() bool {
+	return slices.ContainsFunc(k.config.Policies.List, func(p policy.Policy) bool { return p.Size > 0 })
+}
+
+// present says whether the folder is still the one that has the path.
+func (k *keeper) present() error {
+	now, err := os.Stat(k.config.Folder)
+	if err != nil {
+		return fmt.Errorf("looking at the folder of the logs: %w", err)
+	}
+	if !k.folder.Is(now) {
+		return fmt.Errorf("%s is another folder now", k.config.Folder)
+	}
+	return nil
+}
+
+// follow does what changes of files make possible.
+func (k *keeper) follow(ctx context.Context, seen []change) error {
+	w := wish{logs: map[string]bool{}, save: map[string]bool{}}
+	for _, c := range seen {
+		if c == (change{}) {
+			return k.pass(ctx, wish{all: true})
+		}
+		base := c.base
+		if base == "" {
+			base = k.watcher.grown(c.number)
+		}
+		if archive.Temporary(base) {
+			continue
+		}
+		name, archived := archive.Parse(base)
+		if !archived {
+			name.Log = base
+		}
+		if _, ours := k.config.Policies.For(name.Log); !ours {
+			continue
+		}
+		closed := c.mask&unix.IN_CLOSE_WRITE != 0
+		switch _, waits := k.waiting[base]; {
+		case archived && waits:
+			w.logs[name.Log] = true
+		case archived:
+		case closed:
+			w.save[name.Log] = true
+		case k.waits(base):
+			// Its writer has made it anew: the old one will be closed.
+			w.logs[name.Log] = true
+		case k.records[base] == nil:
+			w.logs[name.Log] = true // it is new
+		}
+	}
+	if len(w.logs) == 0 && len(w.save) == 0 {
+		return nil
+	}
+	return k.pass(ctx, w)
+}
+
+// waits says whether something of a log is waited for.
+func (k *keeper) waits(log string) bool {
+	for _, o := range k.waiting {
+		if o.Segment.Name.Log == log {
+			return true
+		}
+	}
+	return false
+}
+
+// wish is what a pass is to look at.
+type wish struct {
+	// all logs, or these.
+	all  bool
+	logs map[string]bool
+	// save are logs whose file somebody has closed: where nobody else holds it
+	// and its writer begins with an empty one, what is in it is saved.
+	save map[string]bool
+	// now are logs to be rotated whether they are due or not; nowAll is every one.
+	now    map[string]bool
+	nowAll bool
+}
+
+func (w wish) looksAt(log string) bool {
+	return w.all || w.nowAll || w.logs[log] || w.save[log] || w.now[log]
+}
+
+// pass looks at logs, sets those aside that are to be rotated, and does with
+// what is aside whatever can be done. What fails is recorded with its log; an
+// error is one of the folder.
+func (k *keeper) pass(ctx context.Context, w wish) error {
+	now := k.config.Now()
+	logs, _, err := k.folder.List(k.match(w))
+	if err != nil {
+		return err
+	}
+	var due []rotation.Log
+	for _, l := range logs {
+		if k.isDue(l, w, now) {
+			due = append(due, l)
+		}
+	}
+	began := time.Now()
+	aside, failed := k.folder.SetAside(due)
+	for name, err := range failed {
+		k.fail(name, err, now)
+	}
+	taken := map[string]bool{}
+	for _, l := range due {
+		taken[l.Name] = true
+	}
+	tasks := k.tasks(logs, aside, taken, w.all && k.logs == nil)
+	for _, o := range k.folder.Settle(ctx, tasks) {
+		k.note(o, now, time.Since(began))
+	}
+	return k.conclude(w)
+}
+
+// isDue says whether a log is to be set aside, and remembers what its schedule
+// counts from.
+func (k *keeper) isDue(l rotation.Log, w wish, now time.Time) bool {
+	p, _ := k.config.Policies.For(l.Name)
+	r := k.records[l.Name]
+	if r == nil {
+		r = &record{Baseline: firstBaseline(l, now)}
+		k.records[l.Name] = r
+		k.changed = true
+	}
+	if l.Live == nil {
+		return false
+	}
+	f := policy.File{Size: content(*l.Live), Last: r.Baseline}
+	if baseline := policy.Baseline(p, f, now); !baseline.Equal(r.Baseline) {
+		r.Baseline, f.Last, k.changed = baseline, baseline, true
+	}
+	if !k.folder.Ready(*l.Live, p.IfEmpty) || now.Before(r.Retry) && !w.nowAll && !w.now[l.Name] {
+		return false
+	}
+	if w.nowAll || w.now[l.Name] {
+		return true
+	}
+	if w.save[l.Name] && (l.Live.Writer != rotation.Unknown || truncates(l.Name)) && k.folder.Free(*l.Live) {
+		k.changed = true
+		return r.maySave(now)
+	}
+	_, due := policy.Due(p, f, now)
+	return due
+}
+
+// content is how much of the log a live file holds, in bytes: of one whose
+// beginning was given back, what is left.
+func content(f rotation.File) int64 {
+	if f.Writer == rotation.Unknown {
+		return f.Size
+	}
+	return min(f.Size, f.Allocated)
+}
+
+// firstBaseline is what the schedule of a log counts from that nothing is
+// remembered of: its newest archive, or the age of its file.
+func firstBaseline(l rotation.Log, now time.Time) time.Time {
+	if newest := l.Newest(); !newest.IsZero() {
+		return newest
+	}
+	if l.Live != nil && !l.Live.Born.IsZero() {
+		return l.Live.Born
+	}
+	return now
+}
+
+// truncating are the files that the orchestrator opens anew as empty ones at
+// each start of what writes them (inmanta-core, agentmanager.py and
+// policy_engine.py: mode "wb+"). That cannot be found out before it happens.
+var truncating = []string{"*.out", "*.err", "policy_engine.log"}
+
+func truncates(log string) bool {
+	return slices.ContainsFunc(truncating, func(pattern string) bool {
+		is, err := path.Match(pattern, log)
+		return err == nil && is
+	})
+}
+
+// tasks are the segments of the logs, those just set aside included.
+func (k *keeper) tasks(logs []rotation.Log, aside []rotation.File, taken map[string]bool, first bool) []rotation.Task {
+	set := map[string]rotation.File{}
+	for _, segment := range aside {
+		set[segment.Name.Log] = segment
+	}
+	var tasks []rotation.Task
+	for _, l := range logs {
+		p, _ := k.config.Policies.For(l.Name)
+		live, newest := l.Live != nil, l.Newest()
+		segments := l.Segments
+		if segment, is := set[l.Name]; is {
+			segments = append(slices.Clone(segments), segment)
+			live, newest = false, segment.Name.Time
+		}
+		for _, segment := range segments {
+			tasks = append(tasks, rotation.Task{
+				Segment: segment, Format: formats[p.Compression.Format], Level: p.Compression.Level,
+				// What came after it must stay after it.
+				Renewed: live || segment.Name.Time.Before(newest),
+				Take:    first || taken[l.Name], Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
+			})
+		}
+	}
+	return tasks
+}
+
+var formats = map[policy.Format]archive.Format{policy.None: archive.Plain, policy.Gzip: archive.Gzip, policy.Zstd: archive.Zstd}
+
+// note remembers what became of a segment.
+func (k *keeper) note(o rotation.Outcome, now time.Time, took time.Duration) {
+	log := o.Segment.Name.Log
+	r := k.records[log]
+	if r == nil {
+		r = &record{Baseline: now}
+		k.records[log] = r
+	}
+	before, waited := k.waiting[o.Segment.Base]
+	delete(k.waiting, o.Segment.Base)
+	k.changed = true
+	switch o.Result {
+	case rotation.Failed:
+		k.fail(log, o.Err, now)
+		k.waiting[o.Segment.Base] = rotation.Outcome{Segment: o.Segment, Why: o.Err.Error(), Again: r.Retry}
+	case rotation.Waiting:
+		k.waiting[o.Segment.Base] = o
+		if o.Grows {
+			k.watcher.growth(o.Segment.Base)
+			if k.folder.Size(o.Segment.Base) > o.Segment.Size {
+				// It has grown before it was watched.
+				o.Again = now
+				k.waiting[o.Segment.Base] = o
+			}
+		}
+		if o.Again.IsZero() && (!waited || before.Why != o.Why) {
+			k.journal.write(Event{Event: EventWaiting, Log: log, Segment: o.Segment.Base, Why: o.Why})
+		}
+	case rotation.Archived, rotation.Returned:
+		if o.Result == rotation.Archived && waited {
+			r.Reopens = true
+		}
+		r.succeeded()
+	}
+	if o.Result != rotation.Failed {
+		// Set aside is what counts: what is written from then on is of the next period.
+		if at := o.Segment.Name.Time; at.After(r.Rotated) {
+			r.Rotated, r.Baseline = at, now
+		}
+	}
+	if len(o.Archives) > 0 {
+		k.journal.write(Event{
+			Event: EventRotated, Log: log, Segment: o.Segment.Base, Archives: o.Archives, Bytes: o.Bytes, Seconds: took.Seconds(),
+		})
+	}
+	k.tell(o)
+}
+
+func (k *keeper) fail(log string, err error, now time.Time) {
+	r := k.records[log]
+	if r == nil {
+		r = &record{Baseline: now}
+		k.records[log] = r
+	}
+	if r.Error != err.Error() {
+		k.journal.write(Event{Event: EventProblem, Log: log, Problem: err.Error(), Fix: fix(err)})
+	}
+	r.failed(err, now)
+	k.changed = true
+	k.tellFailure(log, err)
+}
+
+// fix says what to do about an error.
+func fix(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return "make room in the volume of the logs: remove archives, or keep fewer (INMANTA_LOGROTATE_KEEP, INMANTA_LOGROTATE_MAX_TOTAL); it is tried again by itself"
+	case errors.Is(err, unix.EROFS):
+		return "find out why the volume of the logs is read-only (on the host: dmesg); it is tried again by itself"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return "give the file and the folder to the user inmanta, and take away the attributes i and a (chattr); it is tried again by itself"
+	}
+	return "nothing is lost; it is tried again by itself"
+}
+
+// conclude removes what is not kept any longer, and notes what changed.
+func (k *keeper) conclude(w wish) error {
+	if err := k.relist(w); err != nil {
+		return err
+	}
+	if k.prune(w) {
+		if err := k.relist(w); err != nil {
+			return err
+		}
+	}
+	k.settleDue()
+	if !k.changed {
+		return nil
+	}
+	k.changed = false
+	return writeRecords(k.config.State, k.records)
+}
+
+// relist looks at logs as they are now.
+func (k *keeper) relist(w wish) error {
+	logs, refused, err := k.folder.List(k.match(w))
+	if err != nil {
+		return err
+	}
+	if w.all || w.nowAll || k.logs == nil {
+		k.logs, k.refused = map[string]rotation.Log{}, refused
+	} else {
+		maps.DeleteFunc(k.logs, func(log string, _ rotation.Log) bool { return w.looksAt(log) })
+	}
+	for _, l := range logs {
+		k.logs[l.Name] = l
+	}
+	return nil
+}
+
+// match says which logs a pass looks at.
+func (k *keeper) match(w wish) func(log string) bool {
+	return func(log string) bool {
+		_, ours := k.config.Policies.For(log)
+		return ours && w.looksAt(log)
+	}
+}
+
+// settleDue finds when the next log is due, and forgets logs that are gone.
+func (k *keeper) settleDue() {
+	now := k.config.Now()
+	k.due = time.Time{}
+	segments := map[string]bool{}
+	for _, l := range k.logs {
+		for _, segment := range l.Segments {
+			segments[segment.Base] = true
+		}
+		if next := k.next(l, now); !next.IsZero() && (k.due.IsZero() || next.Before(k.due)) {
+			k.due = next
+		}
+	}
+	maps.DeleteFunc(k.records, func(log string, _ *record) bool {
+		_, there := k.logs[log]
+		k.changed = k.changed || !there
+		return !there
+	})
+	maps.DeleteFunc(k.waiting, func(base string, _ rotation.Outcome) bool { return !segments[base] })
+}
+
+// next is when a log is rotated next by its schedule, or tried again; zero where
+// nothing says so.
+func (k *keeper) next(l rotation.Log, now time.Time) time.Time {
+	p, _ := k.config.Policies.For(l.Name)
+	r := k.records[l.Name]
+	if r == nil {
+		return time.Time{}
+	}
+	if !r.Retry.IsZero() {
+		return r.Retry
+	}
+	if l.Live == nil || !k.folder.Ready(*l.Live, p.IfEmpty) || content(*l.Live) < p.MinSize {
+		// Nothing to rotate; should it have something by then, it is due.
+		return policy.Next(p, now, now)
+	}
+	return policy.Next(p, r.Baseline, now)
+}

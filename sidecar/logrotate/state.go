@@ -1,0 +1,191 @@
+package logrotate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
+)
+
+// State is what the sidecar says of itself: as JSON, what `logrotate ls --json`
+// prints.
+type State struct {
+	// Healthy: everything is as it should be; if not, Reasons say why, each with
+	// the file and what is wrong with it.
+	Healthy bool     `json:"healthy"`
+	Reasons []string `json:"reasons"`
+	// Notes are about what the file system cannot do, and what is not rotated.
+	Notes  []string `json:"notes"`
+	Folder string   `json:"folder"`
+	// Next is when the next log is rotated; zero where there is none.
+	Next time.Time `json:"next,omitzero"`
+	// FreeBytes is the room in the file system of the logs.
+	FreeBytes int64      `json:"free_bytes"`
+	Logs      []LogState `json:"logs"`
+
+	// need is the room that the largest log takes to be rotated, in bytes.
+	need int64
+}
+
+// LogState is what there is of one log.
+type LogState struct {
+	Name string `json:"name"`
+	// SizeBytes is how much is in the log's file that no archive has.
+	SizeBytes int64 `json:"size_bytes"`
+	// Writer is how its writer holds it, as far as it was found out: "unknown",
+	// "reopens", "keeps", "appends" or "own offset".
+	Writer       string    `json:"writer"`
+	LastRotation time.Time `json:"last_rotation,omitzero"`
+	NextRotation time.Time `json:"next_rotation,omitzero"`
+	// Result is "ok", "none yet", or what was wrong with the last rotation.
+	Result string `json:"result"`
+	// Archives are oldest first, as are those Waiting for their writer.
+	Archives []ArchiveState `json:"archives"`
+	Waiting  []WaitingState `json:"waiting"`
+}
+
+// ArchiveState is one archive.
+type ArchiveState struct {
+	File      string    `json:"file"`
+	Time      time.Time `json:"time"`
+	SizeBytes int64     `json:"size_bytes"`
+	Format    string    `json:"format"`
+}
+
+// WaitingState is a part of a log that was set aside and is not archived yet.
+type WaitingState struct {
+	File      string `json:"file"`
+	SizeBytes int64  `json:"size_bytes"`
+	Why       string `json:"why"`
+}
+
+// publish makes what the keeper knows the state that is told.
+func (d *daemon) publish(k *keeper) {
+	now := k.config.Now()
+	s := &State{Folder: k.config.Folder, Next: k.due, Reasons: []string{}, Notes: k.notes(), Logs: []LogState{}}
+	for _, l := range k.logs {
+		one := k.logState(l, now)
+		s.Logs = append(s.Logs, one)
+		if r := k.records[l.Name]; r != nil && r.Error != "" {
+			s.Reasons = append(s.Reasons, r.Error)
+		}
+		s.need = max(s.need, min(one.SizeBytes, 256<<20)/4)
+	}
+	for _, r := range k.refused {
+		if k.records[r.Base] != nil {
+			s.Reasons = append(s.Reasons, fmt.Sprintf("%s is not rotated: %s", r.Base, r.Why))
+		}
+	}
+	slices.SortFunc(s.Logs, func(a, b LogState) int { return cmp.Compare(a.Name, b.Name) })
+	slices.Sort(s.Reasons)
+	d.state.Store(s)
+}
+
+// notes are what an operator should know and need not act on.
+func (k *keeper) notes() []string {
+	notes := []string{}
+	can, err := k.folder.Abilities()
+	switch {
+	case err != nil:
+	case !can.Lease:
+		notes = append(notes, "this file system does not tell whether a log is still written to: what is set aside stays as it is, and is not compressed")
+	case can.Block == 0:
+		notes = append(notes, "this file system cannot give back what is archived beneath a writer that keeps its file: such logs grow until their writer ends")
+	}
+	for _, r := range k.refused {
+		notes = append(notes, fmt.Sprintf("%s is not rotated: %s", r.Base, r.Why))
+	}
+	return notes
+}
+
+func (k *keeper) logState(l rotation.Log, now time.Time) LogState {
+	s := LogState{Name: l.Name, Writer: "unknown", Result: resultNone, NextRotation: k.next(l, now), Archives: []ArchiveState{}, Waiting: []WaitingState{}}
+	if r := k.records[l.Name]; r != nil {
+		s.LastRotation = r.Rotated
+		switch {
+		case r.Error != "":
+			s.Result = r.Error
+		case !r.Rotated.IsZero():
+			s.Result = resultOK
+		}
+		if r.Reopens {
+			s.Writer = "reopens"
+		}
+	}
+	if l.Live != nil {
+		s.SizeBytes = content(*l.Live)
+		if l.Live.Writer != rotation.Unknown {
+			s.Writer = string(l.Live.Writer)
+		}
+	}
+	for _, file := range l.Archives {
+		s.Archives = append(s.Archives, archiveState(file))
+	}
+	for _, file := range l.Segments {
+		if o, waits := k.waiting[file.Base]; waits {
+			s.Waiting = append(s.Waiting, WaitingState{File: file.Base, SizeBytes: content(file), Why: o.Why})
+		} else {
+			s.Archives = append(s.Archives, archiveState(file))
+		}
+	}
+	return s
+}
+
+func archiveState(file rotation.File) ArchiveState {
+	return ArchiveState{File: file.Base, Time: made(file).UTC(), SizeBytes: file.Size, Format: file.Name.Format.String()}
+}
+
+// silence is how long the keeper may show no sign of life: it looks up every
+// tick, and between any two steps of a rotation, one of which is to fill an
+// archive with some MiB.
+const silence = 5 * time.Minute
+
+// late is how long a rotation may be due before that is a fault.
+const late = 2 * time.Minute
+
+// spare is room that is always needed, in bytes.
+const spare = 4 << 20
+
+// State is the keeper's state, and what there is to say of the folder right now.
+func (d *daemon) State() State {
+	s := *d.state.Load()
+	now := d.config.Now()
+	reasons := slices.Clone(s.Reasons)
+	quiet := time.Since(time.Unix(0, d.alive.Load()))
+	switch overdue := now.Sub(s.Next); {
+	case quiet > silence:
+		reasons = append(reasons, fmt.Sprintf("the scheduler has been stuck for %s: restart the sidecar", quiet.Truncate(time.Second)))
+	case !s.Next.IsZero() && overdue > late && quiet > 2*tick:
+		// It is at work on a large one.
+	case !s.Next.IsZero() && overdue > late:
+		reasons = append(reasons, fmt.Sprintf("a rotation has been due since %s", s.Next.Format(time.RFC3339)))
+	}
+	// As who this serves, not as who it is.
+	if err := unix.Faccessat(unix.AT_FDCWD, d.config.Folder, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		reasons = append(reasons, fmt.Sprintf("%s cannot be read and written: %v", d.config.Folder, err))
+	}
+	var space unix.Statfs_t
+	if err := unix.Statfs(d.config.Folder, &space); err != nil {
+		reasons = append(reasons, fmt.Sprintf("%s: how much room there is cannot be found out: %v", d.config.Folder, err))
+	} else {
+		s.FreeBytes = int64(space.Bavail) * space.Bsize
+		if s.FreeBytes < s.need+spare {
+			reasons = append(reasons, fmt.Sprintf("%s has %d MiB free, and the next rotation may need %d: make room, or keep fewer archives", d.config.Folder, s.FreeBytes>>20, (s.need+spare)>>20))
+		}
+		if space.Files > 0 && space.Ffree < 16 {
+			reasons = append(reasons, fmt.Sprintf("%s has room for %d more files only: remove some", d.config.Folder, space.Ffree))
+		}
+	}
+	s.Reasons, s.Healthy = reasons, len(reasons) == 0
+	return s
+}
+
+// What LogState.Result is where nothing was wrong.
+const (
+	resultOK   = "ok"
+	resultNone = "none yet"
+)
