@@ -185,13 +185,13 @@ func (f *Folder) collapse(file *os.File, k knowledge) error {
 		f.options.Step("collapse")
 		return f.sys.collapse(file, hole)
 	})
+	if cannot(err) {
+		k.Seam = nil
+		return f.know(k) // the hole stays: that costs nothing
+	}
 	if err != nil {
-		if k.Seam = nil; !cannot(err) {
-			err = fmt.Errorf("removing the hole at the beginning: %w", err)
-		} else {
-			err = nil // the hole stays: that costs nothing
-		}
-		return errors.Join(err, f.know(k))
+		// How far it came is found out with the writer's next lines.
+		return fmt.Errorf("removing the hole at the beginning: %w", err)
 	}
 	after, err := look(file, "")
 	if err != nil {

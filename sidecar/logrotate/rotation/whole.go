@@ -141,6 +141,13 @@ func (f *Folder) finish(parts []part) error {
 		}
 		f.options.Step("sync names")
 		if err := f.sys.sync(f.dir); err != nil {
+			// What may not last must not be taken for an archive, and the next
+			// attempt must not make another one beside it.
+			for _, p := range parts {
+				if p.archive != "" && p.temporary == "" {
+					err = errors.Join(err, unlink(f.dir, p.archive))
+				}
+			}
 			return err
 		}
 		for i := range parts {
@@ -162,21 +169,20 @@ func (f *Folder) finish(parts []part) error {
 }
 
 // removeWhole removes a segment whose archive is complete, if it still is what
-// was archived. If not, the archive goes: the segment will be archived again.
+// was archived. If it stays, the archive goes: it will be archived again.
 func (f *Folder) removeWhole(p *part) error {
 	now, err := look(f.dir, p.task.Segment.Base)
 	switch {
-	case errors.Is(err, unix.ENOENT):
+	case errors.Is(err, unix.ENOENT), err == nil && now.inode != p.is.inode:
+		// Somebody took it away: the archive is all that is left of it.
 		return nil
 	case err != nil:
-	case now.inode != p.is.inode:
-		err = errors.New("another file has taken its place")
 	case now.size != p.is.size || !f.sys.leased(p.file):
 		err = errHeld
 	default:
-		return unlink(f.dir, p.task.Segment.Base)
+		err = unlink(f.dir, p.task.Segment.Base)
 	}
-	if p.archive != "" {
+	if err != nil && p.archive != "" {
 		err = errors.Join(err, unlink(f.dir, p.archive))
 	}
 	return err

@@ -76,11 +76,18 @@ func readWriters(state *os.File) (writers, error) {
 
 // know notes what was found out, durably before anything relies on it.
 func (f *Folder) know(k knowledge) error {
-	if old, ok := f.writers[k.Inode]; ok && old == k {
+	old, known := f.writers[k.Inode]
+	if known && old == k {
 		return nil
 	}
 	f.writers[k.Inode] = k
-	return f.writeState(writersFile, f.writers.list())
+	err := f.writeState(writersFile, f.writers.list())
+	if err != nil {
+		if delete(f.writers, k.Inode); known {
+			f.writers[k.Inode] = old
+		}
+	}
+	return err
 }
 
 // forget drops what is known of files that are gone.
