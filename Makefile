@@ -37,6 +37,10 @@ test: engine clients ## Every test, the end-to-end ones included
 	@# Nothing from the cache: a result of yesterday's engine says nothing about today's.
 	go test -count=1 -timeout=40m ./...
 
+.PHONY: soak
+soak: clients ## The logrotate sidecar killed 1,000 times, under all kinds of writers
+	INMANTA_PROOF_KILLS=1000 go test -count=1 -timeout=40m -v -run Killed ./sidecar/logrotate/proof
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck and, where its database can be reached, govulncheck
 	@tools/lint
@@ -74,10 +78,12 @@ dist: ## One archive a platform, for machines without Go, in dist/
 clean: ## Remove what was built; images, containers and their data stay
 	rm -rf bin dist inmanta-sidecar
 
-# With what the end-to-end tests log in to the ssh sidecar.
+# With what the end-to-end tests log in to the ssh sidecar, and what the proof of
+# the logrotate sidecar needs.
 .PHONY: clients
 clients:
 	@e2e/clients
+	@sidecar/logrotate/proof/needs
 
 # No engine, no orchestrator: one is started, or installed first.
 .PHONY: engine

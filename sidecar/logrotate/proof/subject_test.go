@@ -1,0 +1,229 @@
+package proof
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
+)
+
+// This file is the process that rotates, in tests that kill it: the same
+// program, started again with a task in its environment.
+
+// subjectConfig holds a task, as JSON.
+const subjectConfig = "INMANTA_PROOF_SUBJECT"
+
+// A task is what a process that rotates is to do.
+type task struct {
+	Folder, State string
+	// The user that it becomes first; 0 is nobody else.
+	UID int
+	// It ends, as by SIGKILL, before that step, at the time that it comes by;
+	// 1 is the first.
+	DieAt  string
+	DieNth int
+	// Whether it goes on rotating by itself; else it is told to, on its input.
+	Loop         bool
+	Format       archive.Format
+	CopyTruncate bool
+	// Start of its clock, in seconds since 1970; 0 is now. It goes on with the
+	// machine's, and at each "advance SECONDS".
+	Clock int64
+}
+
+// An answer is what it says after each command.
+type answer struct {
+	Outcomes []outcome
+	Problems []string
+}
+
+type outcome struct {
+	Segment, Result, Why, Err string
+	Archives                  []string
+}
+
+func (a answer) String() string {
+	text, _ := json.Marshal(a)
+	return string(text)
+}
+
+// failures are the outcomes that say that something is wrong.
+func (a answer) failures() (failed []outcome) {
+	for _, one := range a.Outcomes {
+		if one.Err != "" {
+			failed = append(failed, one)
+		}
+	}
+	return failed
+}
+
+// rotator is a process's view of its task.
+type rotator struct {
+	task
+	folder *rotation.Folder
+	began  time.Time
+	clock  time.Time
+	passed int
+}
+
+func (r *rotator) now() time.Time { return r.clock.Add(time.Since(r.began)) }
+
+// step ends the process where it is to end.
+func (r *rotator) step(name string) {
+	if name != r.DieAt {
+		return
+	}
+	if r.passed++; r.passed == r.DieNth {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+// subject is that process.
+func subject(config string) error {
+	r := &rotator{began: time.Now(), clock: time.Now()}
+	if err := json.Unmarshal([]byte(config), &r.task); err != nil {
+		return err
+	}
+	if r.Clock != 0 {
+		r.clock = time.Unix(r.Clock, 0)
+	}
+	if r.UID != 0 && r.UID != os.Getuid() {
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(r.UID), syscall.Setuid(r.UID)); err != nil {
+			return err
+		}
+	}
+	var err error
+	r.folder, err = rotation.Open(rotation.Options{Path: r.Folder, State: r.State, Now: r.now, Step: r.step})
+	if err != nil {
+		return err
+	}
+	first := answer{}
+	for _, problem := range r.folder.Problems {
+		first.Problems = append(first.Problems, problem.Error())
+	}
+	say(first)
+	for r.Loop {
+		if _, err := r.rotate(); err != nil {
+			return err
+		}
+	}
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		said, err := r.carryOut(strings.Fields(lines.Text()))
+		if err != nil {
+			return err
+		}
+		say(said)
+	}
+	r.folder.Close()
+	return nil
+}
+
+func say(a answer) { _, _ = io.WriteString(os.Stdout, a.String()+"\n") }
+
+func (r *rotator) carryOut(command []string) (answer, error) {
+	switch command[0] {
+	case "rotate":
+		return r.rotate()
+	case "settle":
+		return r.settle()
+	case "advance":
+		seconds, err := strconv.Atoi(command[1])
+		r.clock = r.clock.Add(time.Duration(seconds) * time.Second)
+		return answer{}, err
+	}
+	return answer{}, fmt.Errorf("unknown command: %q", command)
+}
+
+// logs are all that is there, whatever its name.
+func (r *rotator) logs() ([]rotation.Log, error) {
+	all, _, err := r.folder.List(func(string) bool { return true })
+	return all, err
+}
+
+// rotate sets every log aside, once, and settles what can be settled by now.
+func (r *rotator) rotate() (answer, error) {
+	all, err := r.logs()
+	if err != nil {
+		return answer{}, err
+	}
+	var live []rotation.Log
+	for _, one := range all {
+		if one.Live != nil && len(one.Segments) == 0 {
+			live = append(live, one)
+		}
+	}
+	_, failed := r.folder.SetAside(live)
+	said, err := r.settle()
+	if err != nil {
+		return said, err
+	}
+	err = r.discard()
+	for name, why := range failed {
+		said.Outcomes = append(said.Outcomes, outcome{Segment: name, Result: string(rotation.Failed), Err: why.Error()})
+	}
+	return said, err
+}
+
+// spare is a log of which no archive is kept.
+const spare = "spare.log"
+
+func (r *rotator) discard() error {
+	all, err := r.logs()
+	for _, one := range all {
+		if one.Name != spare {
+			continue
+		}
+		for _, failed := range r.folder.Remove(one.Archives) {
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
+
+// settle looks at what is aside until that has become something or only its
+// writer can bring it on. The second that lines on their way may take is over at once.
+func (r *rotator) settle() (answer, error) {
+	var said answer
+	for range 6 {
+		all, err := r.logs()
+		if err != nil {
+			return said, err
+		}
+		var tasks []rotation.Task
+		for _, one := range all {
+			for _, segment := range one.Segments {
+				tasks = append(tasks, rotation.Task{
+					Segment: segment, Format: r.Format, Renewed: one.Live != nil, Take: true, CopyTruncate: r.CopyTruncate,
+				})
+			}
+		}
+		pending := false
+		said.Outcomes = nil
+		for _, o := range r.folder.Settle(context.Background(), tasks) {
+			one := outcome{Segment: o.Segment.Base, Result: string(o.Result), Why: o.Why, Archives: o.Archives}
+			if o.Err != nil && !errors.Is(o.Err, fs.ErrNotExist) {
+				one.Err = o.Err.Error()
+			}
+			said.Outcomes = append(said.Outcomes, one)
+			pending = pending || o.Result == rotation.Waiting && (o.Grows || !o.Again.IsZero())
+		}
+		if !pending {
+			break
+		}
+		r.clock = r.clock.Add(time.Second)
+		time.Sleep(2 * time.Millisecond) // for a line or two
+	}
+	return said, nil
+}
