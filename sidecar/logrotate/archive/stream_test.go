@@ -1,0 +1,422 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// between lets the daemon do something whenever the reader waits for the lock:
+// that is everywhere where it may.
+type between struct {
+	do   func()
+	held bool
+}
+
+func (b *between) Lock() error {
+	b.do()
+	if b.held {
+		return errors.New("locked twice")
+	}
+	b.held = true
+	return nil
+}
+
+func (b *between) Unlock() error {
+	b.held = false
+	return nil
+}
+
+// readAll reads a stream in small steps, doing something between them as well.
+func readAll(s *Stream, size int, do func()) ([]byte, error) {
+	s.buffer = s.buffer[:size]
+	var all []byte
+	p := make([]byte, size)
+	for {
+		n, err := s.Read(p)
+		all = append(all, p[:n]...)
+		if err != nil {
+			return all, err
+		}
+		do()
+	}
+}
+
+func TestEveryLineOnceWhileTheDaemonRotates(t *testing.T) {
+	t.Parallel()
+	for _, format := range []Format{Gzip, Zstd, Plain} {
+		for name, holds := range map[string]holds{"reopens": reopens, "appends": appends, "own offset": ownOffset} {
+			t.Run(fmt.Sprint(format, ", ", name), func(t *testing.T) {
+				t.Parallel()
+				for seed := range uint64(100) {
+					oneStream(t, seed, format, holds)
+				}
+			})
+		}
+	}
+}
+
+func oneStream(t *testing.T, seed uint64, format Format, holds holds) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1))
+	d := newDaemon(t, random, t.TempDir(), format, holds)
+	defer d.close()
+	for range random.IntN(40) {
+		d.step()
+	}
+	budget := 60 // or a slow reader would never be at the end
+	do := func() {
+		for budget > 0 && random.IntN(3) == 0 {
+			budget--
+			d.step()
+		}
+	}
+	lock := &between{do: do}
+	before := d.written.Len()
+	s, err := Open(d.folder, d.log, Options{Lock: lock, Gaps: d.readGaps, Report: func(err error) {
+		t.Errorf("seed %d: %v", seed, err)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got, err := readAll(s, 1+random.IntN(9000), do)
+	if err != io.EOF || len(got) < before || !bytes.HasPrefix(d.written.Bytes(), got) {
+		t.Fatalf("seed %d: %v; %s; after\n%q", seed, err, differ(got, d.written.Bytes()), d.steps)
+	}
+}
+
+// differ says where two texts begin to differ.
+func differ(got, want []byte) string {
+	i := 0
+	for i < len(got) && i < len(want) && got[i] == want[i] {
+		i++
+	}
+	end := func(text []byte) []byte { return text[i:min(len(text), i+60)] }
+	return fmt.Sprintf("%d bytes of %d, the same up to %d, then %q, want %q", len(got), len(want), i, end(got), end(want))
+}
+
+// What retention removes on the way is said, and all else is there, once.
+func TestArchivesThatVanish(t *testing.T) {
+	t.Parallel()
+	missed := 0
+	for seed := range uint64(600) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		d := newDaemon(t, random, t.TempDir(), []Format{Gzip, Plain}[seed%2], holds(seed%3))
+		budget := 200
+		do := func() {
+			for budget > 0 && random.IntN(3) == 0 {
+				budget--
+				d.step()
+				if random.IntN(4) == 0 {
+					d.retain(random.IntN(3))
+				}
+			}
+		}
+		gone := 0
+		s, err := Open(d.folder, d.log, Options{Lock: &between{do: do}, Gaps: d.readGaps, Report: func(err error) {
+			var is *Gone
+			if !errors.As(err, &is) {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			gone++
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := readAll(s, 1+random.IntN(9000), do)
+		s.Close()
+		d.close()
+		last, holes := 0, 0
+		for line := range bytes.Lines(got) {
+			var n, zeros, end int
+			_, err := fmt.Sscanf(after(string(line), "INFO line "), "%d %d end of %d", &n, &zeros, &end)
+			if err != nil || n != end {
+				continue // cut where a piece is missing
+			}
+			if n <= last {
+				t.Fatalf("seed %d: line %d after %d, after\n%q", seed, n, last, d.steps)
+			}
+			if n > last+1 && last > 0 {
+				holes++
+			}
+			last = n
+		}
+		if err != io.EOF || holes > 0 && gone == 0 {
+			t.Errorf("seed %d: %v, %d holes, %d reported, after\n%q", seed, err, holes, gone, d.steps)
+		}
+		missed += gone
+	}
+	if missed < 200 {
+		t.Errorf("only %d archives vanished under the reader", missed)
+	}
+}
+
+func after(text, mark string) string {
+	_, rest, _ := strings.Cut(text, mark)
+	return rest
+}
+
+// folder makes a folder with these files.
+func folder(t *testing.T, files map[string][]byte) *os.File {
+	t.Helper()
+	path := t.TempDir()
+	for base, text := range files {
+		if err := os.WriteFile(path+"/"+base, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// show is what a stream delivers, what it reports, and how it ends.
+func show(t *testing.T, f *os.File, log string, o Options) (string, []string, error) {
+	t.Helper()
+	var reports []string
+	o.Report = func(err error) { reports = append(reports, err.Error()) }
+	s, err := Open(f, log, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all, err := io.ReadAll(s)
+	return string(all), reports, err
+}
+
+func TestAllInOrder(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{
+		"server.log.3.gz":                      compress(t, Gzip, []byte("1 ")),
+		"server.log.2":                         []byte("2 "),
+		"server.log-20251231.zst":              compress(t, Zstd, []byte("3 ")),
+		"server.log-2026010105":                []byte("4 "),
+		"server.log-20260102T000000Z.gz":       compress(t, Gzip, []byte("5 "), []byte("6 ")),
+		"server.log-20260103T000000Z-1.zst":    compress(t, Zstd, []byte("7 "), []byte("8 ")),
+		"server.log-20260103T000000Z-2.gz":     compress(t, Gzip, []byte("9 ")),
+		"server.log-20260103T000000Z":          []byte("10 "),
+		"server.log-20260104T000000Z.gz":       compress(t, Gzip, []byte{}),
+		"server.log-20260105T000000Z-1":        []byte("11 "),
+		"server.log-20260105T000000Z.gz":       compress(t, Gzip, []byte("12 ")),
+		"server.log":                           []byte("13\n"),
+		".server.log-20260106T000000Z.gz.tmp":  []byte("no"),
+		"server.log.bak":                       []byte("no"),
+		"server.log-20260103T000000Z.gz.1":     []byte("no"),
+		"other-server.log-20260103T000000Z.gz": []byte("no"),
+	})
+	got, reports, err := show(t, f, "server.log", Options{})
+	if err != nil || len(reports) > 0 || got != "1 2 3 4 5 6 7 8 9 10 11 12 13\n" {
+		t.Errorf("%q, %q, %v", got, reports, err)
+	}
+}
+
+func TestWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	text := logText(2000)
+	whole := compress(t, Gzip, text)
+	f := folder(t, map[string][]byte{
+		"server.log.2.xz":                 []byte("an archive"),
+		"server.log-20260101T000000Z.gz":  whole[:len(whole)/2],
+		"server.log-20260102T000000Z.zst": []byte("not zstd at all"),
+		"server.log-20260103T000000Z.gz":  {},
+		"server.log-20260104T000000Z.gz":  compress(t, Gzip, []byte("good\n")),
+		"server.log":                      []byte("live\n"),
+		"secret":                          []byte("secret\n"),
+	})
+	for from, to := range map[string]string{"secret": "server.log-20260105T000000Z", ".": "server.log-20260106T000000Z"} {
+		if err := os.Symlink(from, f.Name()+"/"+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(f.Name()+"/server.log-20260107T000000Z", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got, reports, err := show(t, f, "server.log", Options{})
+	rest, is := strings.CutSuffix(got, "good\nlive\n")
+	if !is || len(rest) < 1000 || !strings.HasPrefix(string(text), rest) {
+		t.Errorf("%d bytes are delivered before the rest, which is there: %t", len(rest), is)
+	}
+	var incomplete *Incomplete
+	if !errors.As(err, &incomplete) || incomplete.Files != 7 || !strings.Contains(err.Error(), "7 of its files") {
+		t.Errorf("it ends with %v", err)
+	}
+	for i, want := range []string{
+		"server.log.2.xz: nothing of it can be read: xz cannot be read here",
+		fmt.Sprintf("server.log-20260101T000000Z.gz: after %d bytes, nothing more of it can be read: unexpected EOF", len(rest)),
+		"server.log-20260102T000000Z.zst: nothing of it can be read: ",
+		"server.log-20260103T000000Z.gz: nothing of it can be read: unexpected EOF",
+		"server.log-20260105T000000Z: nothing of it can be read: it is a symbolic link",
+		"server.log-20260106T000000Z: nothing of it can be read: it is a symbolic link",
+		"server.log-20260107T000000Z: nothing of it can be read: it is not a regular file",
+	} {
+		if i >= len(reports) || !strings.HasPrefix(reports[i], want) {
+			t.Errorf("report %d of %q is not %q", i, reports, want)
+		}
+	}
+}
+
+func TestNoSuchLog(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{"server.log": nil})
+	if _, err := Open(f, "agent.log", Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a log that is not there: %v", err)
+	}
+	if _, err := Open(f, "../server.log", Options{}); err == nil {
+		t.Error("a log of another folder is read")
+	}
+}
+
+// A writer that starts anew truncates its file while it is read.
+func TestTruncatedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	for _, again := range []string{"", "new\n", strings.Repeat("new line\n", 2000)} {
+		f := folder(t, map[string][]byte{
+			"agent.out-20260101T000000Z.gz": compress(t, Gzip, []byte("archive\n")),
+			"agent.out-20260102T000000Z":    []byte("segment\n"),
+			"agent.out":                     []byte(strings.Repeat("old line\n", 1000)),
+		})
+		var reports []error
+		s, err := Open(f, "agent.out", Options{Report: func(err error) { reports = append(reports, err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		const size = 1000
+		truncated := false
+		var got []byte
+		s.buffer = s.buffer[:size]
+		for p := make([]byte, size); err == nil; {
+			var n int
+			n, err = s.Read(p)
+			if got = append(got, p[:n]...); len(got) > 3*size && !truncated {
+				truncated = true
+				if err := os.WriteFile(f.Name()+"/agent.out", []byte(again), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		rest, is := strings.CutPrefix(string(got), "archive\nsegment\n")
+		old := strings.TrimSuffix(rest, again)
+		var gone *Gone
+		if err != io.EOF || !is || len(reports) != 1 || !errors.As(reports[0], &gone) ||
+			len(old)+len(again) != len(rest) || !strings.HasPrefix(strings.Repeat("old line\n", 1000), old) {
+			t.Errorf("%d bytes old, %d new; reports %q; %v", len(old), len(again), reports, err)
+		}
+	}
+}
+
+// logrotate renames its archives while they are read.
+func TestForeignArchivesAreRenamed(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{
+		"server.log.2": []byte(strings.Repeat("2", 300)), "server.log.1": []byte(strings.Repeat("1", 300)), "server.log": []byte("0"),
+	})
+	s, err := Open(f, "server.log", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	turn := 3
+	got, err := readAll(s, 100, func() {
+		if turn--; turn != 0 {
+			return
+		}
+		for _, n := range []int{2, 1} {
+			if err := os.Rename(fmt.Sprintf("%s/server.log.%d", f.Name(), n), fmt.Sprintf("%s/server.log.%d", f.Name(), n+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if want := strings.Repeat("2", 300) + strings.Repeat("1", 300) + "0"; err != io.EOF || string(got) != want {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// The folder of a log is not listed again for each part of it that is read, once
+// it is certain that a change would show.
+func TestAQuietFolderIsListedOnce(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{"server.log": bytes.Repeat([]byte("x"), 10<<20)})
+	past := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(f.Name(), past, past); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(f, "server.log", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	p := make([]byte, chunk)
+	if _, err := s.Read(p); err != nil {
+		t.Fatal(err)
+	}
+	first := s.listed.items
+	if _, err := s.Read(p); err != nil || &first[0] != &s.listed.items[0] {
+		t.Errorf("it was listed again, %v", err)
+	}
+	// And a change does show.
+	if err := os.Rename(f.Name()+"/server.log", f.Name()+"/server.log-20260101T000000Z"); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(s)
+	if err != nil || len(rest) != 10<<20-2*chunk || slices.Equal(first, s.listed.items) {
+		t.Errorf("%d bytes follow, %v", len(rest), err)
+	}
+}
+
+// Of what is a hole or a gap nothing is delivered, NULs that were written are.
+func TestHolesAndGaps(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{"a.out": nil})
+	file, err := os.OpenFile(f.Name()+"/a.out", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	// A whole block of NULs was written, as well.
+	text := "one\x00" + strings.Repeat("\x00", 500) + "two\n"
+	text += strings.Repeat("\x00", 2*block-len(text))
+	for at, text := range map[int64]string{10 * block: text, 1 << 40: strings.Repeat("three", block)} {
+		if _, err := file.WriteAt([]byte(text), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gaps := []Range{{1<<40 + 5, 1<<40 + 10}, {10*block + 4, 10*block + 100}, {10*block + 90, 10*block + 504}, {1<<40 + 5*(block-1), 1 << 42}}
+	got, reports, err := show(t, f, "a.out", Options{Gaps: func(*os.File) ([]Range, error) { return gaps, nil }})
+	want := "one\x00" + text[504:] + strings.Repeat("three", block-2)
+	if err != nil || len(reports) > 0 || got != want {
+		t.Errorf("%d bytes, want %d; %q; %v", len(got), len(want), reports, err)
+	}
+}
+
+func TestFlock(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/busy"
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := func() Flock {
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { file.Close() })
+		return Flock{file}
+	}
+	one, two := opened(), opened()
+	if err := errors.Join(one.Lock(), two.Lock(), two.Unlock(), one.Unlock()); err != nil {
+		t.Error(err)
+	}
+}
