@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
@@ -244,4 +245,30 @@ func TestWriterThatKeepsItsFile(t *testing.T) {
 	if got := s.stream("agent-x.out"); got != want.String() {
 		t.Fatalf("%d bytes, want %d", len(got), want.Len())
 	}
+}
+
+func TestNewFileHasTheModeAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, nil)
+	var wrong problem.List
+	s.config.Policies, wrong = policy.ParseFile("logrotate.conf", s.config.Folder+"/*.log {\n daily\n rotate 3\n create 0640\n}\n", s.config.Folder, time.UTC)
+	if len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	s.start()
+	s.write("server.log", "one\n")
+	mode := func(want os.FileMode) func() bool {
+		return func() bool {
+			info, err := os.Stat(s.path("server.log"))
+			return err == nil && info.Mode() == want
+		}
+	}
+	s.eventually("it has its mode", mode(0o640))
+	s.now()
+	file, err := os.Create(s.path("server.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() // its writer goes on
+	s.eventually("it has its mode again", mode(0o640))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"slices"
 	"time"
 
@@ -173,7 +172,8 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 		if !archived {
 			name.Log = base
 		}
-		if _, ours := k.config.Policies.For(name.Log); !ours {
+		p, ours := k.config.Policies.For(name.Log)
+		if !ours {
 			continue
 		}
 		closed := c.mask&unix.IN_CLOSE_WRITE != 0
@@ -186,7 +186,7 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 		case k.waits(base):
 			// Its writer has made it anew: the old one will be closed.
 			w.logs[name.Log] = true
-		case k.records[base] == nil:
+		case k.records[base] == nil, p.Create != 0:
 			w.logs[name.Log] = true // it is new
 		}
 	}
@@ -252,70 +252,6 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 		k.note(o, now, time.Since(began))
 	}
 	return k.conclude(w)
-}
-
-// isDue says whether a log is to be set aside, and remembers what its schedule
-// counts from.
-func (k *keeper) isDue(l rotation.Log, w wish, now time.Time) bool {
-	p, _ := k.config.Policies.For(l.Name)
-	r := k.records[l.Name]
-	if r == nil {
-		r = &record{Baseline: firstBaseline(l, now)}
-		k.records[l.Name] = r
-		k.changed = true
-	}
-	if l.Live == nil {
-		return false
-	}
-	f := policy.File{Size: content(*l.Live), Last: r.Baseline}
-	if baseline := policy.Baseline(p, f, now); !baseline.Equal(r.Baseline) {
-		r.Baseline, f.Last, k.changed = baseline, baseline, true
-	}
-	if !k.folder.Ready(*l.Live, p.IfEmpty) || now.Before(r.Retry) && !w.nowAll && !w.now[l.Name] {
-		return false
-	}
-	if w.nowAll || w.now[l.Name] {
-		return true
-	}
-	if w.save[l.Name] && (l.Live.Writer != rotation.Unknown || truncates(l.Name)) && k.folder.Free(*l.Live) {
-		k.changed = true
-		return r.maySave(now)
-	}
-	_, due := policy.Due(p, f, now)
-	return due
-}
-
-// content is how much of the log a live file holds, in bytes: of one whose
-// beginning was given back, what is left.
-func content(f rotation.File) int64 {
-	if f.Writer == rotation.Unknown {
-		return f.Size
-	}
-	return min(f.Size, f.Allocated)
-}
-
-// firstBaseline is what the schedule of a log counts from that nothing is
-// remembered of: its newest archive, or the age of its file.
-func firstBaseline(l rotation.Log, now time.Time) time.Time {
-	if newest := l.Newest(); !newest.IsZero() {
-		return newest
-	}
-	if l.Live != nil && !l.Live.Born.IsZero() {
-		return l.Live.Born
-	}
-	return now
-}
-
-// truncating are the files that the orchestrator opens anew as empty ones at
-// each start of what writes them (inmanta-core, agentmanager.py and
-// policy_engine.py: mode "wb+"). That cannot be found out before it happens.
-var truncating = []string{"*.out", "*.err", "policy_engine.log"}
-
-func truncates(log string) bool {
-	return slices.ContainsFunc(truncating, func(pattern string) bool {
-		is, err := path.Match(pattern, log)
-		return err == nil && is
-	})
 }
 
 // tasks are the segments of the logs, those just set aside included.
@@ -484,22 +420,4 @@ func (k *keeper) settleDue() {
 		return !there
 	})
 	maps.DeleteFunc(k.waiting, func(base string, _ rotation.Outcome) bool { return !segments[base] })
-}
-
-// next is when a log is rotated next by its schedule, or tried again; zero where
-// nothing says so.
-func (k *keeper) next(l rotation.Log, now time.Time) time.Time {
-	p, _ := k.config.Policies.For(l.Name)
-	r := k.records[l.Name]
-	if r == nil {
-		return time.Time{}
-	}
-	if !r.Retry.IsZero() {
-		return r.Retry
-	}
-	if l.Live == nil || !k.folder.Ready(*l.Live, p.IfEmpty) || content(*l.Live) < p.MinSize {
-		// Nothing to rotate; should it have something by then, it is due.
-		return policy.Next(p, now, now)
-	}
-	return policy.Next(p, r.Baseline, now)
 }
