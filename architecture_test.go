@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "topology"},
+	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "topology"},
 	"readiness":    {"orchestrator"},
 	"ui":           {},
 
@@ -46,8 +46,13 @@ var mayImport = map[string][]string{
 	},
 
 	// What runs inside containers knows nothing of what puts them there.
-	"sidecar/authorizedkeys":     {},
+	"sidecar/authorizedkeys": {},
+	"sidecar/logrotate": {
+		"sidecar/logrotate/archive", "sidecar/logrotate/policy", "sidecar/logrotate/rotation", "sidecar/privilege",
+	},
 	"sidecar/logrotate/archive":  {},
+	"sidecar/logrotate/policy":   {},
+	"sidecar/logrotate/proof":    {},
 	"sidecar/logrotate/rotation": {"sidecar/logrotate/archive"},
 	"sidecar/privilege":          {},
 	"sidecar/probe":              {},
@@ -62,10 +67,10 @@ var mayImport = map[string][]string{
 	"sidecar/ssh":                {"sidecar/authorizedkeys", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
-	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
+	"cmd/inmanta-sidecar": {"sidecar/logrotate", "sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
 	"cmd/host-engine":     {"host", "ui"},
 	"cmd/dist":            {"."},
-	"cmd/docs":            {"command", "settings"},
+	"cmd/docs":            {"command", "settings", "sidecar/logrotate/policy"},
 }
 
 var spokenByAll = []string{"problem", "progress"}

@@ -42,7 +42,7 @@ in memory here nor there, however long it is.`,
   inmanta-docker logrotate show server.log --since 2026-11-27T06:00:00Z | head`,
 		Args: cobra.ExactArgs(1),
 	}
-	since := show.Flags().String("since", "", "Begin with what is rotated after this `time`: 3d, 12h, or 2026-11-27[T06:00:00Z]")
+	since := show.Flags().String("since", "", "Leave out lines before this `time`: 30m, 12h, 3d or 2w ago, or 2026-11-27, or 2026-11-27T06:00:00Z")
 	show.RunE = func(cmd *cobra.Command, args []string) error {
 		if *since != "" {
 			args = append(args, "--since", *since)
@@ -121,6 +121,8 @@ type rotation struct {
 	// Healthy is what its health check says at this moment, and Reasons why not.
 	Healthy bool     `json:"healthy"`
 	Reasons []string `json:"reasons"`
+	// Notes are about what its file system cannot do, and what is not rotated.
+	Notes []string `json:"notes"`
 	// Folder is where the logs are, in the container.
 	Folder string `json:"folder"`
 	// Next is when the next log is rotated; absent where only size decides.
@@ -136,11 +138,11 @@ type rotatedLog struct {
 	// SizeBytes is the live file's.
 	SizeBytes int64 `json:"size_bytes"`
 	// Writer is how its writer holds it, as far as that has been found out.
-	Writer string `json:"writer" jsonschema:"enum=unknown,enum=none,enum=reopens,enum=appends,enum=own offset"`
+	Writer string `json:"writer" jsonschema:"enum=unknown,enum=reopens,enum=keeps,enum=appends,enum=own offset"`
 	// LastRotation is absent where there was none, NextRotation where only size decides.
 	LastRotation time.Time `json:"last_rotation,omitzero"`
 	NextRotation time.Time `json:"next_rotation,omitzero"`
-	// Result is what became of the last rotation, in words.
+	// Result is "ok", "none yet", or what was wrong with the last rotation.
 	Result string `json:"result"`
 	// Archives are in order, the oldest first.
 	Archives []rotatedArchive `json:"archives"`

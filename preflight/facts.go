@@ -48,7 +48,10 @@ type Facts struct {
 	Licences map[string]LicenceFile
 	// KeyFiles are the files of authorized keys on this host that the ssh sidecar
 	// is given; nil where nobody could look.
-	KeyFiles []KeyFile
+	KeyFiles []GivenFile
+	// RotationFiles are the files on this host with which the logrotate sidecar is
+	// configured: one at most; nil where nobody could look.
+	RotationFiles []GivenFile
 	// Sidecar is the sidecars' binary; nil where no service mounts it.
 	Sidecar *deployment.Sidecar
 	// Absent are sources of bind mounts that must exist and do not.

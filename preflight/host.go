@@ -11,6 +11,9 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/platforms"
 	specs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/inmanta/inmanta-docker/sidecar/authorizedkeys"
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
 )
 
 // sameMachine says that an engine with a socket here also runs here. It does
@@ -136,7 +139,10 @@ func (g *gathering) files() {
 		}
 	}
 	if keys, ok := keysOf(g.project); ok {
-		g.facts.KeyFiles = keyFiles(keys.mounted)
+		g.facts.KeyFiles = readGiven(keys.mounted, true, authorizedkeys.LargestText)
+	}
+	if configuration, ok := rotationOf(g.project); ok {
+		g.facts.RotationFiles = readGiven(configuration.mounted, false, policy.LargestFile)
 	}
 	for _, source := range required(g.project) {
 		if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {

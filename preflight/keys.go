@@ -118,7 +118,7 @@ func (r *report) keyText(text string, place func(line int) (where, what string))
 }
 
 // keyFile judges a file of keys, and returns how many could log in.
-func (r *report) keyFile(file KeyFile) (valid int) {
+func (r *report) keyFile(file GivenFile) (valid int) {
 	switch {
 	case file.Irregular:
 		r.refuse(problem.Problem{

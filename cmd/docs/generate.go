@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"github.com/inmanta/inmanta-docker/settings"
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
 )
 
 // settingsTable is the README's table.
@@ -28,6 +29,20 @@ func settingsTable() []byte {
 			used = "`" + used + "`"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, preset, used, s.Description)
+	}
+	return b.Bytes()
+}
+
+// directivesTable is what becomes of each word of a logrotate configuration.
+func directivesTable() []byte {
+	var b bytes.Buffer
+	b.WriteString("| **Directive** | | **What it does here** |\n| --- | --- | --- |\n")
+	for _, d := range policy.Directives() {
+		meaning := d.Meaning
+		if d.Fix != "" {
+			meaning += "; " + d.Fix
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.Name, d.Effect, meaning)
 	}
 	return b.Bytes()
 }

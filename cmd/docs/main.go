@@ -1,6 +1,6 @@
 // Command docs writes the generated parts of the documentation: the settings
-// table in README.md, the command reference, and the JSON schemas of what the
-// CLI prints with --json. It runs at the root of the repository; a test
+// table in README.md, the table of logrotate's directives, the command reference,
+// and the JSON schemas of what the CLI prints with --json. It runs at the root of the repository; a test
 // compares what it would write with what is there.
 package main
 
@@ -63,20 +63,31 @@ func generate() (map[string][]byte, error) {
 	for path, content := range schemas {
 		files[path] = content
 	}
-	readme, err := os.ReadFile("README.md")
+	for _, table := range []struct {
+		page, mark string
+		content    []byte
+	}{
+		{"README.md", "settings-table", settingsTable()},
+		{"docs/sidecars/logrotate.md", "directives-table", directivesTable()},
+	} {
+		if files[table.page], err = between(table.page, table.mark, table.content); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// between is a page with what stands between two marks replaced.
+func between(page, mark string, content []byte) ([]byte, error) {
+	text, err := os.ReadFile(page)
 	if err != nil {
 		return nil, err
 	}
-	files["README.md"], err = between(readme, "<!-- settings-table -->\n", "<!-- /settings-table -->", settingsTable())
-	return files, err
-}
-
-// between replaces what stands between two marks.
-func between(text []byte, from, to string, content []byte) ([]byte, error) {
-	before, rest, ok := bytes.Cut(text, []byte(from))
-	_, after, ok2 := bytes.Cut(rest, []byte(to))
+	from, to := []byte("<!-- "+mark+" -->\n"), []byte("<!-- /"+mark+" -->")
+	before, rest, ok := bytes.Cut(text, from)
+	_, after, ok2 := bytes.Cut(rest, to)
 	if !ok || !ok2 {
-		return nil, fmt.Errorf("README.md has no marks %q and %q", from, to)
+		return nil, fmt.Errorf("%s has no marks %q and %q", page, from, to)
 	}
-	return bytes.Join([][]byte{before, []byte(from), content, []byte(to), after}, nil), nil
+	return bytes.Join([][]byte{before, from, content, to, after}, nil), nil
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/inmanta/inmanta-docker/topology"
 )
 
-// KeyFile is one file of authorized keys that the ssh sidecar is given.
-type KeyFile struct {
+// GivenFile is one file that a sidecar is given to go by.
+type GivenFile struct {
 	// Path is its place on the host, or in the compose files where it is a text
 	// of theirs: "configs.keys".
 	Path string
@@ -31,24 +31,30 @@ type KeyFile struct {
 	Unseen bool
 }
 
-// keySources are where a service's authorized keys come from.
-type keySources struct {
+// given is where what a service finds at some of its paths comes from.
+type given struct {
 	// mounted are files and directories on the host.
 	mounted []string
 	// written are texts in the compose files and the environment.
-	written []KeyFile
-	// elsewhere says that keys may come from where nobody can look: a volume.
+	written []GivenFile
+	// elsewhere says that more may come from where nobody can look: a volume.
 	elsewhere bool
 }
 
 // keysOf finds where the ssh sidecar's authorized keys come from; there is none
 // in most topologies.
-func keysOf(project *types.Project) (s keySources, ok bool) {
-	service, ok := project.Services[topology.SSH]
+func keysOf(project *types.Project) (given, bool) {
+	return givenAt(project, topology.SSH, authorizedkeys.Places)
+}
+
+// givenAt finds what a service, if there is one of that name, is given at places
+// in its container.
+func givenAt(project *types.Project, name string, places []string) (s given, ok bool) {
+	service, ok := project.Services[name]
 	if !ok {
 		return s, false
 	}
-	for _, place := range authorizedkeys.Places {
+	for _, place := range places {
 		if m, found := bindOf(service, place); found {
 			s.mounted = append(s.mounted, m.Path())
 		}
@@ -56,10 +62,10 @@ func keysOf(project *types.Project) (s keySources, ok bool) {
 	for _, v := range service.Volumes {
 		target := path.Clean(v.Target)
 		switch {
-		case !within(target, authorizedkeys.Places) && !above(target, authorizedkeys.Places):
+		case !within(target, places) && !above(target, places):
 		case v.Type != types.VolumeTypeBind:
 			s.elsewhere = true
-		case !slices.Contains(s.mounted, v.Source) && within(target, authorizedkeys.Places):
+		case !slices.Contains(s.mounted, v.Source) && within(target, places):
 			s.mounted = append(s.mounted, v.Source)
 		}
 	}
@@ -71,7 +77,7 @@ func keysOf(project *types.Project) (s keySources, ok bool) {
 			target = path.Join(folder, target)
 		}
 		switch text := object.Content; {
-		case !within(path.Clean(target), authorizedkeys.Places):
+		case !within(path.Clean(target), places):
 		case bool(object.External):
 			s.elsewhere = true
 		case object.File != "":
@@ -80,7 +86,7 @@ func keysOf(project *types.Project) (s keySources, ok bool) {
 			if text == "" {
 				text = project.Environment[object.Environment]
 			}
-			s.written = append(s.written, KeyFile{Path: kind + "." + source, Text: text})
+			s.written = append(s.written, GivenFile{Path: kind + "." + source, Text: text})
 		}
 	}
 	for _, c := range service.Configs {
@@ -102,35 +108,36 @@ func above(target string, places []string) bool {
 	return slices.ContainsFunc(places, func(place string) bool { return strings.HasPrefix(place, strings.TrimSuffix(target, "/")+"/") })
 }
 
-// keyFiles reads what is mounted: files, and the files of directories as the
-// sidecar picks them. What is not there gives none.
-func keyFiles(mounted []string) []KeyFile {
-	files := []KeyFile{}
+// readGiven reads what is mounted: files of at most largest bytes and, where
+// folders may be given, the files of directories as the sidecar picks them. What
+// is not there gives none.
+func readGiven(mounted []string, folders bool, largest int64) []GivenFile {
+	files := []GivenFile{}
 	for _, source := range mounted {
 		// The engine follows links on its way to what it mounts.
 		at, err := filepath.EvalSymlinks(source)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
-				files = append(files, KeyFile{Path: source, Unseen: true})
+				files = append(files, GivenFile{Path: source, Unseen: true})
 			}
 			continue
 		}
 		info, err := os.Stat(at)
 		switch {
 		case err != nil:
-			files = append(files, KeyFile{Path: source, Unseen: true})
-		case !info.IsDir():
-			files = append(files, readKeyFile(filepath.Dir(at), filepath.Base(at), source))
+			files = append(files, GivenFile{Path: source, Unseen: true})
+		case !info.IsDir() || !folders:
+			files = append(files, readOne(filepath.Dir(at), filepath.Base(at), source, largest))
 		case !permits(info, mayRead) || !permits(info, mayEnter):
-			files = append(files, KeyFile{Path: source, Barred: !hasACL(at), Unseen: hasACL(at)})
+			files = append(files, GivenFile{Path: source, Barred: !hasACL(at), Unseen: hasACL(at)})
 		default:
 			entries, err := os.ReadDir(at)
 			if err != nil {
-				files = append(files, KeyFile{Path: source, Unseen: true})
+				files = append(files, GivenFile{Path: source, Unseen: true})
 			}
 			for _, entry := range entries {
 				if !strings.HasPrefix(entry.Name(), ".") && !entry.IsDir() {
-					files = append(files, readKeyFile(at, entry.Name(), filepath.Join(source, entry.Name())))
+					files = append(files, readOne(at, entry.Name(), filepath.Join(source, entry.Name()), largest))
 				}
 			}
 		}
@@ -138,10 +145,10 @@ func keyFiles(mounted []string) []KeyFile {
 	return files
 }
 
-// readKeyFile reads one file, seeing no further than the container would: a
+// readOne reads one file, seeing no further than the container would: a
 // link that leads out of dir leads nowhere.
-func readKeyFile(dir, name, path string) KeyFile {
-	found := KeyFile{Path: path}
+func readOne(dir, name, path string, largest int64) GivenFile {
+	found := GivenFile{Path: path}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		found.Unseen = true
@@ -162,7 +169,7 @@ func readKeyFile(dir, name, path string) KeyFile {
 	}
 	defer file.Close()
 	// One byte more than is allowed says that there are more.
-	text, err := io.ReadAll(io.LimitReader(file, authorizedkeys.LargestText+1))
+	text, err := io.ReadAll(io.LimitReader(file, largest+1))
 	found.Text, found.Unseen = string(text), err != nil && !found.Barred
 	return found
 }
