@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,11 +36,12 @@ type daemon struct {
 	holds  holds
 
 	written bytes.Buffer // all that was ever written
+	length  atomic.Int64 // of that
 	lines   int
 	writer  *os.File
 	now     time.Time
-	gaps    map[uint64]Range
-	seam    Range // where the next line of a writer with its own offset leaves a gap
+	gaps    sync.Map // of Range, by inode
+	seam    Range    // where the next line of a writer with its own offset leaves a gap
 	steps   []string
 
 	segment string // set aside and not archived; empty where there is none
@@ -55,7 +58,7 @@ func newDaemon(t testing.TB, random *rand.Rand, path string, format Format, hold
 	}
 	d := &daemon{
 		t: t, random: random, folder: folder, log: "server.log", format: format, holds: holds,
-		now: moment, gaps: map[uint64]Range{},
+		now: moment,
 	}
 	d.write()
 	return d
@@ -108,13 +111,15 @@ func (d *daemon) write() {
 		d.lines++
 		fmt.Fprintf(text, "%s INFO line %d %0*d end of %d\n", d.now.Format("2006-01-02 15:04:05,000"), d.lines, 1+d.random.IntN(120), 0, d.lines)
 	}
+	if d.seam != (Range{}) {
+		d.gaps.Store(d.inode(d.writer), d.seam)
+		d.seam = Range{}
+	}
 	d.written.Write(text.Bytes())
 	_, err := d.writer.Write(text.Bytes())
 	d.must("writing", err)
+	d.length.Store(int64(d.written.Len()))
 	d.now = d.now.Add(time.Duration(d.random.IntN(2000)) * time.Millisecond)
-	if d.seam != (Range{}) {
-		d.gaps[d.inode(d.writer)], d.seam = d.seam, Range{}
-	}
 }
 
 func (d *daemon) inode(file *os.File) uint64 {
@@ -124,11 +129,10 @@ func (d *daemon) inode(file *os.File) uint64 {
 }
 
 func (d *daemon) readGaps(file *os.File) ([]Range, error) {
-	gap, is := d.gaps[d.inode(file)]
-	if !is {
-		return nil, nil
+	if gap, is := d.gaps.Load(d.inode(file)); is {
+		return []Range{gap.(Range)}, nil
 	}
-	return []Range{gap}, nil
+	return nil, nil
 }
 
 func (d *daemon) setAside() {
@@ -198,7 +202,8 @@ func (d *daemon) takePiece() {
 	end := (size - 1) / block * block
 	if end <= start {
 		d.next = d.putBack
-		if start > 0 && start%block == 0 && start < size && d.gaps[d.inode(file)] == (Range{}) && d.seam == (Range{}) && d.random.IntN(2) == 0 {
+		_, gap := d.gaps.Load(d.inode(file))
+		if start > 0 && start%block == 0 && start < size && !gap && d.seam == (Range{}) && d.random.IntN(2) == 0 {
 			d.next = d.collapse
 		}
 		return
