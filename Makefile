@@ -39,7 +39,7 @@ test: engine clients ## Every test, the end-to-end ones included
 
 .PHONY: soak
 soak: clients ## The logrotate sidecar killed 1,000 times, under all kinds of writers
-	INMANTA_PROOF_KILLS=1000 go test -count=1 -timeout=40m -v -run Killed ./sidecar/logrotate/proof
+	INMANTA_PROOF_SOAK=1 go test -count=1 -timeout=40m -v -run Killed ./sidecar/logrotate/proof
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck and, where its database can be reached, govulncheck

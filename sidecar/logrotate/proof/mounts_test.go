@@ -101,21 +101,27 @@ func (f filesystem) mount(t *testing.T) string {
 		mountAt(t, at, append([]string{"-t", "overlay", "-o", layers}, f.options...), "proof")
 	default:
 		image := filepath.Join(root, "image")
-		file, err := os.Create(image)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Truncate(f.size << 20); err != nil {
-			t.Fatal(err)
-		}
-		_ = file.Close()
-		run(t, f.make[0], append(f.make[1:], image)...)
+		f.format(t, image)
 		mountAt(t, at, append([]string{"-o", "loop"}, f.options...), image)
 		if err := os.Remove(image); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return owned(t, filepath.Join(at, "logs"))
+}
+
+// format makes the file system in a file.
+func (f filesystem) format(t *testing.T, image string) {
+	t.Helper()
+	file, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Truncate(f.size << 20); err != nil {
+		t.Fatal(err)
+	}
+	_ = file.Close()
+	run(t, f.make[0], append(f.make[1:], image)...)
 }
 
 func mountAt(t *testing.T, at string, options []string, what string) {

@@ -34,7 +34,9 @@ type task struct {
 	DieAt  string
 	DieNth int
 	// Whether it goes on rotating by itself; else it is told to, on its input.
-	Loop         bool
+	Loop bool
+	// It rotates once, by itself, and ends.
+	Once         bool
 	Format       archive.Format
 	CopyTruncate bool
 	// Start of its clock, in seconds since 1970; 0 is now. It goes on with the
@@ -118,6 +120,11 @@ func subject(config string) error {
 		if _, err := r.rotate(); err != nil {
 			return err
 		}
+	}
+	if r.Once {
+		said, err := r.rotate()
+		say(said)
+		return err
 	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		said, err := r.carryOut(strings.Fields(lines.Text()))
