@@ -3,6 +3,7 @@ package rotation
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -145,8 +146,9 @@ type File struct {
 	// Name says which log it is of and when it was set aside or archived; of
 	// the live file only the log is set.
 	Name      archive.Name
-	Size      int64 // as the file says, in bytes
-	Allocated int64 // what it takes of the file system, in bytes
+	Size      int64       // as the file says, in bytes
+	Allocated int64       // what it takes of the file system, in bytes
+	Mode      fs.FileMode // its permission bits
 	Modified  time.Time
 	// Born is zero where the file system does not keep it.
 	Born   time.Time
@@ -195,4 +197,20 @@ func (f *Folder) Size(base string) int64 {
 		return 0
 	}
 	return is.size
+}
+
+// Chmod gives a file other permission bits.
+func (f *Folder) Chmod(file File, mode fs.FileMode) error {
+	open, is, err := f.openFit(file.Base, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	if is.inode != file.Inode {
+		return nil // made anew meanwhile: the next look sees it
+	}
+	if err := open.Chmod(mode); err != nil {
+		return fmt.Errorf("giving %s the mode %04o: %w", file.Base, mode, err)
+	}
+	return nil
 }

@@ -97,7 +97,7 @@ func (f *Folder) bases() ([]string, error) {
 func (f *Folder) file(base string, name archive.Name, is facts) File {
 	file := File{
 		Base: base, Name: name, Size: is.size, Allocated: is.allocated,
-		Modified: time.Unix(0, is.modified), Inode: is.inode, Writer: f.writers[is.inode].Writer,
+		Mode: fs.FileMode(is.mode & 0o777), Modified: time.Unix(0, is.modified), Inode: is.inode, Writer: f.writers[is.inode].Writer,
 	}
 	if is.born != 0 {
 		file.Born = time.Unix(0, is.born)

@@ -96,8 +96,6 @@ type Inode struct {
 	Born   int64  `json:"born"`
 }
 
-func (i Inode) String() string { return fmt.Sprintf("%d:%d:%d", i.Device, i.Number, i.Born) }
-
 // facts are what the kernel says of a file.
 type facts struct {
 	inode     Inode
