@@ -134,7 +134,7 @@ func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, pie
 		}
 		f.options.Step("sync piece's name")
 		if err := f.sys.sync(f.dir); err != nil {
-			return err
+			return errors.Join(err, unlink(f.dir, name.String()))
 		}
 		f.options.Step("punch")
 		if err := f.sys.punch(file, piece.End); err != nil {
