@@ -157,7 +157,7 @@ func killedAtEveryStep(t *testing.T, folder, filesystem string) {
 // dies lets a process rotate until it dies where it is to; how often it did: once, or never.
 func dies(t *testing.T, what task) int {
 	t.Helper()
-	p := launch(t, "", what)
+	p := launch(t, what)
 	_, err := p.answered()
 	for range 8 {
 		if errors.Is(err, errDied) {

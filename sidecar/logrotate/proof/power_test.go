@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -39,6 +40,19 @@ func (f filesystem) plug(t *testing.T) (*disk, string) {
 
 // sync brings all that is written so far to the disk.
 func (d *disk) sync() { d.on(func(fd int) error { return unix.Syncfs(fd) }) }
+
+// commit has somebody else wait for the disk: with that, names and sizes are on
+// it, and of the bytes of others as much as happens to be.
+func (d *disk) commit() {
+	file, err := os.Create(filepath.Join(d.at, "other"))
+	if err == nil {
+		_, _ = file.WriteString("x")
+		err = errors.Join(file.Sync(), file.Close())
+	}
+	if err != nil {
+		d.t.Error(err)
+	}
+}
 
 // cut takes the power away: nothing can be read or written until it is back.
 func (d *disk) cut() {
@@ -86,17 +100,20 @@ func powerCutBeforeEachChange(t *testing.T, fs filesystem) {
 	d, folder := fs.plug(t)
 	what := taskIn(t, folder)
 	what.State = owned(t, filepath.Join(d.at, "state"))
-	h := hold(t, what)
+	s := stock(t, what)
 	var total sum
 	for number := 1; ; number++ {
-		h.begin()
-		h.write(150)
+		s.begin()
+		s.write(150)
 		d.sync()
 		var last change
 		_, err := traced(t, what, func(now int, next change) bool {
 			last = next
 			if now < number {
 				return true
+			}
+			if number%2 == 0 {
+				d.commit()
 			}
 			d.cut()
 			return false
@@ -108,13 +125,11 @@ func powerCutBeforeEachChange(t *testing.T, fs filesystem) {
 			}
 			return
 		}
-		h.close()
-		d.back()
-		h.reopen()
-		found := h.mend(what)
+		s.restart(d.back)
+		found := s.mend(what)
 		total.add(found)
 		if !found.perfect() {
-			t.Fatalf("cut before change %d: %s", number, last)
+			t.Fatalf("cut before change %d, %s: %v", number, last, found)
 		}
 	}
 }

@@ -29,20 +29,28 @@ type process struct {
 // errDied is that a process ended by SIGKILL before it answered.
 var errDied = errors.New("it was killed")
 
-// launch starts a process that rotates; it may be dead by the time this returns.
-// Its program is this one, or another build of it.
-func launch(t *testing.T, program string, what task) *process {
+// program is what carries a task out, and its environment.
+func (what task) program(t *testing.T) (path string, environment []string) {
 	t.Helper()
-	p := &process{t: t, said: &strings.Builder{}}
 	config, err := json.Marshal(what)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if program == "" {
-		program = "/proc/self/exe"
+	path = what.Program
+	if path == "" {
+		path = "/proc/self/exe"
 	}
-	p.command = exec.Command(program)
-	p.command.Env = append(os.Environ(), subjectConfig+"="+string(config))
+	return path, append(os.Environ(), subjectConfig+"="+string(config), without+"="+what.Without)
+}
+
+// launch starts a process that rotates; it may be dead by the time this returns.
+func launch(t *testing.T, what task) *process {
+	t.Helper()
+	p := &process{t: t, said: &strings.Builder{}}
+	path, environment := what.program(t)
+	p.command = exec.Command(path)
+	p.command.Env = environment
+	var err error
 	p.command.Stderr = p.said
 	if p.input, err = p.command.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -123,7 +131,7 @@ func (p *process) finish() {
 // rotates starts a process that has to live.
 func rotates(t *testing.T, what task) *process {
 	t.Helper()
-	p := launch(t, "", what)
+	p := launch(t, what)
 	var err error
 	if p.first, err = p.answered(); err != nil {
 		t.Fatal(err)
@@ -134,5 +142,12 @@ func rotates(t *testing.T, what task) *process {
 // taskIn is to rotate a folder, with a folder of state, of the logs' owner.
 func taskIn(t *testing.T, folder string) task {
 	t.Helper()
-	return task{Folder: folder, State: owned(t, filepath.Join(scratch(t), "state")), UID: owner, Format: archive.Gzip}
+	return task{}.in(t, folder)
+}
+
+func (what task) in(t *testing.T, folder string) task {
+	t.Helper()
+	what.Folder, what.State = folder, owned(t, filepath.Join(scratch(t), "state"))
+	what.UID, what.Format = owner, archive.Gzip
+	return what
 }

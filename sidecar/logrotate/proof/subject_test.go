@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +34,8 @@ type task struct {
 	// 1 is the first.
 	DieAt  string
 	DieNth int
+	// A shell command that it runs before that step, the first time.
+	DoAt, Do string
 	// Whether it goes on rotating by itself; else it is told to, on its input.
 	Loop bool
 	// It rotates once, by itself, and ends.
@@ -42,6 +45,10 @@ type task struct {
 	// Start of its clock, in seconds since 1970; 0 is now. It goes on with the
 	// machine's, and at each "advance SECONDS".
 	Clock int64
+
+	// The program that does it, and which safeguard it is without; empty is this
+	// one, with all.
+	Program, Without string `json:"-"`
 }
 
 // An answer is what it says after each command.
@@ -81,8 +88,15 @@ type rotator struct {
 
 func (r *rotator) now() time.Time { return r.clock.Add(time.Since(r.began)) }
 
-// step ends the process where it is to end.
+// step does what is to be done there, and ends the process where it is to end.
 func (r *rotator) step(name string) {
+	if name == r.DoAt {
+		r.DoAt = ""
+		if output, err := exec.Command("sh", "-c", r.Do).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v: %s\n", r.Do, err, output)
+			os.Exit(1)
+		}
+	}
 	if name != r.DieAt {
 		return
 	}
@@ -199,6 +213,9 @@ func (r *rotator) discard() error {
 	return err
 }
 
+// stepLooked is between what is found in the folder and what is done with it.
+const stepLooked = "looked"
+
 // settle looks at what is aside until that has become something or only its
 // writer can bring it on. The second that lines on their way may take is over at once.
 func (r *rotator) settle() (answer, error) {
@@ -208,6 +225,7 @@ func (r *rotator) settle() (answer, error) {
 		if err != nil {
 			return said, err
 		}
+		r.step(stepLooked)
 		var tasks []rotation.Task
 		for _, one := range all {
 			for _, segment := range one.Segments {

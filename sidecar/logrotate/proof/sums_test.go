@@ -18,15 +18,19 @@ type sum struct {
 	lines                          int // whole ones, each counted once
 	lost, doubled, torn, displaced int
 	zeros                          int // bytes that nobody wrote, in archives
+	failed                         int // segments of which the rotation says that it failed
 	examples                       []string
 }
 
-func (s sum) perfect() bool { return s.lost+s.doubled+s.torn+s.displaced+s.zeros == 0 }
+func (s sum) perfect() bool { return s.lost+s.doubled+s.torn+s.displaced+s.zeros+s.failed == 0 }
 
 func (s sum) String() string {
 	text := fmt.Sprintf("%d lines: %d lost, %d doubled, %d torn, %d out of order", s.lines, s.lost, s.doubled, s.torn, s.displaced)
 	if s.zeros > 0 {
 		text += fmt.Sprintf(", and %d zero bytes between them", s.zeros)
+	}
+	if s.failed > 0 {
+		text += fmt.Sprintf(", and %d that could not be rotated", s.failed)
 	}
 	for _, example := range s.examples {
 		text += "\n\t" + example
@@ -40,6 +44,22 @@ func (s *sum) say(format string, arguments ...any) {
 	}
 }
 
+// wrong says what is not as it should be, or nothing.
+func (s sum) wrong() string {
+	if s.perfect() {
+		return ""
+	}
+	return s.String()
+}
+
+// fail takes down what a process that rotates says to have failed.
+func (s *sum) fail(said answer) {
+	for _, one := range said.failures() {
+		s.failed++
+		s.say("%+v", one)
+	}
+}
+
 func (s *sum) add(other sum) {
 	s.lines += other.lines
 	s.lost += other.lost
@@ -47,6 +67,7 @@ func (s *sum) add(other sum) {
 	s.torn += other.torn
 	s.displaced += other.displaced
 	s.zeros += other.zeros
+	s.failed += other.failed
 	for _, example := range other.examples {
 		s.say("%s", example)
 	}

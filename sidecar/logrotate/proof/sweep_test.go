@@ -1,135 +1,169 @@
 package proof
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// held are logs that this test itself writes: one that is closed after each line,
-// and two that are kept, with O_APPEND and without. What was written is known,
-// and nothing is written meanwhile, so that runs can be compared.
-type held struct {
+// A book is a log that this test itself writes, with nobody else writing
+// meanwhile, so that runs can be compared.
+type book struct {
+	t            *testing.T
+	folder, name string
+	flags        int
+	file         *os.File // nil where it is closed after each line
+	writer       string   // its identity
+	lines        int
+}
+
+// keep opens a log, with these flags besides, and keeps it.
+func keep(t *testing.T, folder, name string, flags int) *book {
+	t.Helper()
+	b := &book{t: t, folder: folder, name: name, flags: flags, writer: "w"}
+	b.reopen()
+	t.Cleanup(b.close)
+	return b
+}
+
+// reopen opens it, as its writer does when it starts.
+func (b *book) reopen() {
+	b.t.Helper()
+	file, err := os.OpenFile(filepath.Join(b.folder, b.name), b.flags|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		err = file.Chown(owner, owner)
+	}
+	if err == nil {
+		_, err = file.Seek(0, io.SeekEnd)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.file = file
+}
+
+func (b *book) close() {
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
+	}
+}
+
+// write adds lines; where it is closed, it is opened for them.
+func (b *book) write(lines int) {
+	b.t.Helper()
+	var text strings.Builder
+	for range lines {
+		b.lines++
+		// Whole lines a block: what is left of a log that is counted anew are lines.
+		text.WriteString(lineOf(b.writer, b.lines, 256))
+	}
+	if b.file == nil {
+		b.reopen()
+		defer b.close()
+	}
+	if _, err := b.file.WriteString(text.String()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// found counts its lines.
+func (b *book) found() sum {
+	b.t.Helper()
+	return counted(b.t, b.folder, b.name, map[string]uint64{b.writer: uint64(b.lines)})
+}
+
+// begin removes its archives, and counts what is written from now on.
+func (b *book) begin(writer string) {
+	b.t.Helper()
+	b.writer, b.lines = writer, 0
+	all, err := pieces(b.folder, b.name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.kind == archived && one.plain {
+			b.t.Fatalf("%s is still aside", one.path)
+		}
+		if one.kind != live {
+			if err := os.Remove(one.path); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A shelf has one book of each kind: one that is closed after each line, and two
+// that are kept, with O_APPEND and without.
+type shelf struct {
 	t      *testing.T
-	folder string
-	files  map[string]*os.File
-	lines  int
+	books  []*book
 	rounds int
 }
 
-const (
-	closedLog   = "server.log"
-	appendedLog = "callback.log"
-	keptLog     = "policy_engine.log"
-)
-
-var heldLogs = []string{closedLog, appendedLog, keptLog}
-
-// hold begins the logs, and has a process find out who keeps them.
-func hold(t *testing.T, what task) *held {
+// stock begins the logs, and has a process find out who keeps them.
+func stock(t *testing.T, what task) *shelf {
 	t.Helper()
-	h := &held{t: t, folder: what.Folder, files: map[string]*os.File{}}
-	h.reopen()
-	t.Cleanup(h.close)
-	h.write(100)
-	h.mend(what)
-	return h
-}
-
-// mend has a process bring everything to its end, and checks that all lines are
-// there, once.
-func (h *held) mend(what task) sum {
-	h.t.Helper()
-	p := rotates(h.t, what)
-	// What a process before left aside; then who keeps the files that are there
-	// now; then how they write to them.
-	for range 3 {
-		h.write(1)
-		p.well("rotate")
-		h.write(1)
-		p.well("settle")
+	s := &shelf{t: t, books: []*book{
+		keep(t, what.Folder, "server.log", os.O_APPEND),
+		keep(t, what.Folder, "callback.log", os.O_APPEND),
+		keep(t, what.Folder, "policy_engine.log", 0),
+	}}
+	s.books[0].close()
+	s.write(100)
+	if found := s.mend(what); !found.perfect() {
+		t.Fatal(found)
 	}
-	p.finish()
-	return h.wants()
+	return s
 }
 
-// reopen opens the kept ones, as their writers do when they start.
-func (h *held) reopen() {
-	h.t.Helper()
-	for name, flags := range map[string]int{appendedLog: os.O_APPEND, keptLog: 0} {
-		file, err := os.OpenFile(filepath.Join(h.folder, name), flags|os.O_CREATE|os.O_WRONLY, 0o644)
-		if err == nil {
-			err = file.Chown(owner, owner)
-		}
-		if err == nil {
-			_, err = file.Seek(0, 2)
-		}
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		h.files[name] = file
-	}
-}
-
-func (h *held) close() {
-	for _, file := range h.files {
-		file.Close()
+func (s *shelf) write(lines int) {
+	s.t.Helper()
+	for _, one := range s.books {
+		one.write(lines)
 	}
 }
 
 // begin starts a new count; what was before is not asked for any more.
-func (h *held) begin() {
-	h.t.Helper()
-	h.rounds, h.lines = h.rounds+1, 0
-	for _, name := range heldLogs {
-		all, err := pieces(h.folder, name)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		for _, one := range all {
-			if one.kind == archived && one.plain {
-				h.t.Fatalf("%s is still aside", one.path)
-			}
-			if one.kind != live {
-				if err := os.Remove(one.path); err != nil {
-					h.t.Fatal(err)
-				}
-			}
-		}
+func (s *shelf) begin() {
+	s.t.Helper()
+	s.rounds++
+	for _, one := range s.books {
+		one.begin(fmt.Sprintf("w%d", s.rounds))
 	}
 }
 
-// write adds lines to each log.
-func (h *held) write(lines int) {
-	h.t.Helper()
-	var text strings.Builder
-	for range lines {
-		h.lines++
-		// Whole lines a block: those of rounds before are whole or gone.
-		text.WriteString(lineOf(fmt.Sprintf("w%d", h.rounds), h.lines, 256))
+// restart closes and opens what is kept, with something in between.
+func (s *shelf) restart(meanwhile func()) {
+	s.t.Helper()
+	for _, one := range s.books[1:] {
+		one.close()
 	}
-	closed, err := os.OpenFile(filepath.Join(h.folder, closedLog), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err == nil {
-		err = errors.Join(closed.Chown(owner, owner), func() error { _, err := closed.WriteString(text.String()); return err }(), closed.Close())
-	}
-	for _, file := range h.files {
-		_, failed := file.WriteString(text.String())
-		err = errors.Join(err, failed)
-	}
-	if err != nil {
-		h.t.Fatal(err)
+	meanwhile()
+	for _, one := range s.books[1:] {
+		one.reopen()
 	}
 }
 
-// wants checks that all lines are there, once.
-func (h *held) wants() sum {
-	h.t.Helper()
+// mend has a process bring everything to its end, and counts.
+func (s *shelf) mend(what task) sum {
+	s.t.Helper()
 	var total sum
-	for _, name := range heldLogs {
-		total.add(want(h.t, h.folder, name, map[string]uint64{fmt.Sprintf("w%d", h.rounds): uint64(h.lines)}))
+	p := rotates(s.t, what)
+	// What a process before left aside; then who keeps the files that are there
+	// now; then how they write to them.
+	for range 3 {
+		s.write(1)
+		total.fail(p.must("rotate"))
+		s.write(1)
+		total.fail(p.must("settle"))
+	}
+	p.finish()
+	for _, one := range s.books {
+		total.add(one.found())
 	}
 	return total
 }
@@ -154,11 +188,11 @@ func TestKilledBeforeEachChange(t *testing.T) {
 // somewhere.
 func killedBeforeEachChange(t *testing.T, folder string) {
 	what := taskIn(t, folder)
-	h := hold(t, what)
+	s := stock(t, what)
 	var total sum
 	for number := 1; ; number++ {
-		h.begin()
-		h.write(150)
+		s.begin()
+		s.write(150)
 		var last change
 		_, err := traced(t, what, func(now int, next change) bool {
 			last = next
@@ -172,10 +206,10 @@ func killedBeforeEachChange(t *testing.T, folder string) {
 			return
 		}
 		_, _ = traced(t, what, func(now int, _ change) bool { return now <= number%7 })
-		found := h.mend(what)
+		found := s.mend(what)
 		total.add(found)
 		if !found.perfect() {
-			t.Fatalf("killed before change %d: %s", number, last)
+			t.Fatalf("killed before change %d, %s: %v", number, last, found)
 		}
 	}
 }

@@ -32,10 +32,7 @@ func (c change) String() string { return c.call + " " + c.path }
 func traced(t *testing.T, what task, may func(number int, next change) bool) (answer, error) {
 	t.Helper()
 	what.Once = true
-	config, err := json.Marshal(what)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program, environment := what.program(t)
 	said, err := os.CreateTemp(t.TempDir(), "said")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +46,7 @@ func traced(t *testing.T, what task, may func(number int, next change) bool) (an
 	go func() {
 		// Only this thread may deal with what it started; it ends with it.
 		runtime.LockOSThread()
-		killed, err := trace(append(os.Environ(), subjectConfig+"="+string(config)), said, may)
+		killed, err := trace(program, environment, said, may)
 		ended <- end{killed, err}
 	}()
 	of := <-ended
@@ -74,8 +71,8 @@ func traced(t *testing.T, what task, may func(number int, next change) bool) (an
 const traceOptions = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
 	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_EXITKILL
 
-func trace(environment []string, said *os.File, may func(int, change) bool) (killed bool, err error) {
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"proof"}, &syscall.ProcAttr{
+func trace(program string, environment []string, said *os.File, may func(int, change) bool) (killed bool, err error) {
+	pid, err := syscall.ForkExec(program, []string{"proof"}, &syscall.ProcAttr{
 		Env: environment, Files: []uintptr{0, said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 	})
 	if err != nil {
