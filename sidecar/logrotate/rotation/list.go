@@ -62,7 +62,7 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 			l.Archives = append(l.Archives, file)
 		}
 	}
-	if err := f.forget(present); err != nil {
+	if err := f.forget(match, present); err != nil {
 		return nil, nil, err
 	}
 	all := make([]Log, 0, len(logs))

@@ -168,7 +168,7 @@ func (f *Folder) held(task Task, file *os.File, is facts) Outcome {
 	switch decide(f.writers[is.inode].Writer, task.Take, task.Renewed, settled, grown) {
 	case takeIt:
 		if f.writers[is.inode].Writer == Unknown {
-			if err := f.know(knowledge{Inode: is.inode, Writer: Keeps}); err != nil {
+			if err := f.know(knowledge{Inode: is.inode, Log: task.Segment.Name.Log, Writer: Keeps}); err != nil {
 				outcome.Result, outcome.Err = Failed, err
 				return outcome
 			}

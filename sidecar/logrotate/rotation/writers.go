@@ -31,6 +31,7 @@ const (
 // knowledge is what was found out of one file.
 type knowledge struct {
 	Inode  Inode  `json:"inode"`
+	Log    string `json:"log"` // the log that the file is of
 	Writer Writer `json:"writer"`
 	// Seam is set from a collapse on until the writer's next line tells Appends
 	// from OwnOffset.
@@ -90,11 +91,12 @@ func (f *Folder) know(k knowledge) error {
 	return err
 }
 
-// forget drops what is known of files that are gone.
-func (f *Folder) forget(present map[Inode]bool) error {
+// forget drops what is known of files that are gone, of the logs that were
+// looked for: of others nothing was seen.
+func (f *Folder) forget(looked func(log string) bool, present map[Inode]bool) error {
 	gone := false
-	for inode := range f.writers {
-		if !present[inode] {
+	for inode, k := range f.writers {
+		if !present[inode] && looked(k.Log) {
 			delete(f.writers, inode)
 			gone = true
 		}

@@ -103,3 +103,29 @@ func (l *logs) keeps(file *os.File, want Writer) {
 		l.Errorf("%+v", all[0])
 	}
 }
+
+// A look at one log says nothing of another: what is known of how that is written
+// to has to stay, or what its writer leaves behind is taken for lines.
+func TestOtherLogsAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	l := newLogs(t)
+	file := l.open("agent.out", os.O_CREATE|os.O_WRONLY)
+	l.lines(file, 0, 10_000)
+	l.rotate()
+	l.clock = l.clock.Add(time.Second)
+	l.settle() // notes the size
+	l.lines(file, 10_000, 20_000)
+	l.settle()
+	if _, _, err := l.List(func(log string) bool { return log == "server.log" }); err != nil {
+		t.Fatal(err)
+	}
+	l.lines(file, 20_000, 30_000)
+	l.rotate()
+	l.wants("agent.out", 30_000)
+	file.Close()
+	l.rotate()
+	l.wants("agent.out", 30_000)
+	if len(l.writers) != 0 {
+		t.Errorf("of files that are gone, this is still known: %+v", l.writers)
+	}
+}
