@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -180,11 +179,11 @@ func Show(out, problems io.Writer, lookup func(string) string, log, since string
 		return fmt.Errorf("opening the folder of the state: %w", err)
 	}
 	defer state.Close()
-	busy, err := os.Open(filepath.Join(stateFolder, rotation.BusyFile))
+	lock, err := rotation.OpenReaders(stateFolder)
 	if err != nil {
 		return fmt.Errorf("the log rotation has not started yet: %w", err)
 	}
-	defer busy.Close()
+	defer lock.Close()
 	names, err := logNames(dir, lookup)
 	if err != nil {
 		return err
@@ -192,7 +191,7 @@ func Show(out, problems io.Writer, lookup func(string) string, log, since string
 	if log, err = archive.Match(names, log); err != nil {
 		return err
 	}
-	options.Lock = archive.Flock{File: busy}
+	options.Lock = lock
 	options.Gaps = func(file *os.File) ([]archive.Range, error) { return rotation.Gaps(state, dir, file) }
 	options.Report = func(err error) { fmt.Fprintln(problems, err) }
 	stream, err := archive.Open(dir, log, options)

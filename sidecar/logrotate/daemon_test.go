@@ -139,13 +139,13 @@ func (s *sidecar) stream(log string) string {
 		s.Fatal(err)
 	}
 	defer state.Close()
-	busy, err := os.Open(filepath.Join(s.config.State, rotation.BusyFile))
+	lock, err := rotation.OpenReaders(s.config.State)
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer busy.Close()
+	defer lock.Close()
 	stream, err := archive.Open(dir, log, archive.Options{
-		Lock: archive.Flock{File: busy},
+		Lock: lock,
 		Gaps: func(file *os.File) ([]archive.Range, error) { return rotation.Gaps(state, dir, file) },
 	})
 	if err != nil {

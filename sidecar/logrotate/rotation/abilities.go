@@ -3,6 +3,7 @@ package rotation
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +12,7 @@ import (
 // Abilities are what the file system of the folder can do, found out by trying.
 type Abilities struct {
 	// Lease: it can be known whether anybody may still write to a file. Without,
-	// what is set aside is never archived nor removed, except by age and number.
+	// what is set aside is kept as it is for ever.
 	Lease bool `json:"lease"`
 	// Block is what can be given back to the file system beneath a writer, in
 	// bytes, whole ones only; 0 where nothing can.
@@ -25,10 +26,7 @@ var blocks = []int64{4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
 
 // tryOut finds out the abilities with a file of its own in the folder.
 func (f *Folder) tryOut() (Abilities, error) {
-	base := scratch
-	if err := unlink(f.dir, base); err != nil {
-		return Abilities{}, err
-	}
+	base := fmt.Sprintf("%s-%d", scratch, rand.Uint64())
 	file, err := create(f.dir, base)
 	if err != nil {
 		return Abilities{}, fmt.Errorf("making a file to try the file system with: %w", err)

@@ -45,9 +45,12 @@ func (f *Folder) setAside(l Log) (File, error) {
 		at = newest.Add(time.Second)
 	}
 	for range 100 {
-		name := archive.Name{Log: l.Name, Time: at}
+		name, err := archive.New(l.Name, at, 0, archive.Plain)
+		if err != nil {
+			return File{}, fmt.Errorf("setting %s aside: %w", l.Name, err)
+		}
 		f.options.Step("set aside")
-		err := f.sys.rename(f.dir, l.Name, name.String())
+		err = f.sys.rename(f.dir, l.Name, name.String())
 		if errors.Is(err, unix.EEXIST) {
 			at = at.Add(time.Second)
 			continue

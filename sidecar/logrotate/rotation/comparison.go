@@ -10,6 +10,7 @@ import (
 type comparison struct {
 	with   io.Reader
 	buffer []byte
+	length int64 // of what was the same, in bytes
 }
 
 var (
@@ -23,6 +24,7 @@ func (c *comparison) Write(p []byte) (int, error) {
 		c.buffer = make([]byte, len(p))
 	}
 	n, err := io.ReadFull(c.with, c.buffer[:len(p)])
+	c.length += int64(n)
 	switch {
 	case !bytes.Equal(c.buffer[:n], p[:n]):
 		return 0, errDiffers

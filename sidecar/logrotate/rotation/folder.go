@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,11 +35,15 @@ type Folder struct {
 	dir     *os.File
 	state   *os.File
 	busy    *os.File
+	gate    *os.File
+	alone   sync.Mutex
 	sys     system
 	can     Abilities
 	writers writers
 	watches map[string]watch
-	press   press
+	// unfinished is why something noted could not be completed.
+	unfinished error
+	press      press
 }
 
 // ErrLocked is that another process rotates the folder's logs.
@@ -49,6 +55,11 @@ const scratch = ".inmanta-logrotate-try"
 // BusyFile is locked by flock(2), in the state folder: alone while bytes are
 // both in an archive and in its source, shared by whoever reads both.
 const BusyFile = "busy"
+
+// GateFile is locked by readers while they lock BusyFile, and by the process that
+// rotates before that and for as long: else readers that take turns would never
+// let it in.
+const GateFile = "gate"
 
 // Open takes the folder over, and brings to an end what a process before left
 // half done. Both folders must exist.
@@ -80,8 +91,10 @@ func (f *Folder) open() (err error) {
 	if f.state, err = os.Open(f.options.State); err != nil {
 		return fmt.Errorf("opening the folder of the state: %w", err)
 	}
-	if f.busy, err = os.OpenFile(f.options.State+"/"+BusyFile, os.O_CREATE|os.O_RDWR, 0o644); err != nil {
-		return fmt.Errorf("opening the lock for readers: %w", err)
+	for base, lock := range map[string]**os.File{BusyFile: &f.busy, GateFile: &f.gate} {
+		if *lock, err = os.OpenFile(filepath.Join(f.options.State, base), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+			return fmt.Errorf("opening the lock for readers: %w", err)
+		}
 	}
 	if f.writers, err = readWriters(f.state); err != nil {
 		f.Problems = append(f.Problems, fmt.Errorf("reading what was known of the writers: %w", err))
@@ -94,7 +107,7 @@ func (f *Folder) open() (err error) {
 
 // Close lets go of the folder.
 func (f *Folder) Close() {
-	for _, file := range []*os.File{f.busy, f.state, f.dir} {
+	for _, file := range []*os.File{f.gate, f.busy, f.state, f.dir} {
 		if file != nil {
 			file.Close()
 		}
@@ -123,7 +136,21 @@ const patience = 10 * time.Second
 
 // exclusively does something that no reader may see half done.
 func (f *Folder) exclusively(do func() error) error {
-	fd := int(f.busy.Fd())
+	f.alone.Lock()
+	defer f.alone.Unlock()
+	// Readers that come from now on wait at the gate; those that are in come out.
+	for _, lock := range []*os.File{f.gate, f.busy} {
+		if err := lockSoon(lock); err != nil {
+			return fmt.Errorf("locking readers out: %w", err)
+		}
+		defer func() { _ = unix.Flock(int(lock.Fd()), unix.LOCK_UN) }()
+	}
+	return do()
+}
+
+// lockSoon locks a file, or lets it be where somebody does not give it back.
+func lockSoon(file *os.File) error {
+	fd := int(file.Fd())
 	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		tick := time.NewTicker(5 * time.Millisecond)
@@ -133,11 +160,10 @@ func (f *Folder) exclusively(do func() error) error {
 			err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 		}
 	}
-	if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("locking readers out: %w", err)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
 	}
-	defer func() { _ = unix.Flock(fd, unix.LOCK_UN) }()
-	return do()
+	return err
 }
 
 // File is one file of a log.

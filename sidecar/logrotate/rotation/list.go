@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 		if !archived {
 			name = archive.Name{Log: base}
 		}
-		if base == scratch || archive.Temporary(base) || !match(name.Log) {
+		if strings.HasPrefix(base, scratch) || archive.Temporary(base) || !match(name.Log) {
 			continue
 		}
 		is, err := look(f.dir, base)
@@ -47,7 +48,14 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 			refused = append(refused, Refusal{base, err.Error()})
 			continue
 		}
-		if why := is.unfit(); why != "" {
+		why := is.unfit()
+		if why == "" {
+			// Names are given to it, and have to be read again.
+			if err := archive.CheckLog(name.Log); err != nil {
+				why = err.Error()
+			}
+		}
+		if why != "" {
 			refused = append(refused, Refusal{base, why})
 			continue
 		}
@@ -110,9 +118,21 @@ func segment(name archive.Name) bool {
 	return name.Format == archive.Plain && name.Part == 0 && name.Kind == archive.Ours
 }
 
-// open opens a file of the folder that is fit to be rotated, and is still the
-// one that was meant.
+// openFit opens a file of the folder that is fit to be rotated.
 func (f *Folder) openFit(base string, flags int) (*os.File, facts, error) {
+	file, is, err := f.openRegular(base, flags)
+	if err != nil {
+		return nil, facts{}, err
+	}
+	if why := is.unfit(); why != "" {
+		file.Close()
+		return nil, facts{}, fmt.Errorf("%s: %s", base, why)
+	}
+	return file, is, nil
+}
+
+// openRegular opens a file of the folder that is one, whatever its other names.
+func (f *Folder) openRegular(base string, flags int) (*os.File, facts, error) {
 	file, err := f.sys.open(f.dir, base, flags)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, facts{}, fmt.Errorf("%s: it is a symbolic link, and those are not followed", base)
@@ -121,10 +141,8 @@ func (f *Folder) openFit(base string, flags int) (*os.File, facts, error) {
 		return nil, facts{}, fmt.Errorf("opening %s: %w", base, err)
 	}
 	is, err := look(file, "")
-	if err == nil {
-		if why := is.unfit(); why != "" {
-			err = fmt.Errorf("%s: %s", base, why)
-		}
+	if err == nil && is.mode&unix.S_IFMT != unix.S_IFREG {
+		err = fmt.Errorf("%s: %s", base, is.unfit())
 	}
 	if err != nil {
 		file.Close()

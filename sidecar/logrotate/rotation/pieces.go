@@ -15,6 +15,9 @@ import (
 // given back afterwards.
 const largestPiece = 256 << 20
 
+// smallestPiece is how much is tried at least where there is little room.
+const smallestPiece = 1 << 20
+
 // takePieces archives what is in a segment that its writer keeps, gives its
 // blocks back to the file system, and the file its name.
 func (f *Folder) takePieces(task Task, is facts) Outcome {
@@ -23,6 +26,10 @@ func (f *Folder) takePieces(task Task, is facts) Outcome {
 	// lease; so not for longer than this.
 	file, is, err := f.openFit(task.Segment.Base, unix.O_RDWR)
 	if err != nil {
+		if !task.Renewed {
+			_, unable := f.putBack(task.Segment)
+			err = errors.Join(err, unable)
+		}
 		outcome.Err = err
 		return outcome
 	}
@@ -71,13 +78,18 @@ func (f *Folder) takeAll(task Task, file *os.File, k knowledge, outcome *Outcome
 	}
 	// Whole blocks, and never all of it: what cannot be collapsed is not.
 	end := (is.size - 1) / f.can.Block * f.can.Block
+	most := int64(largestPiece)
 	for part := 1; start < end; {
-		piece := archive.Range{Start: start, End: min(end, (start+largestPiece)/f.can.Block*f.can.Block)}
+		piece := archive.Range{Start: start, End: min(end, (start+most)/f.can.Block*f.can.Block)}
 		name, next, err := f.freeName(task, part)
 		if err != nil {
 			return err
 		}
 		bytes, err := f.takePiece(task, file, is, k, piece, name)
+		if errors.Is(err, unix.ENOSPC) && most > smallestPiece {
+			most /= 4 // there may be room for a smaller one, and more after it
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -120,9 +132,13 @@ func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, pie
 	if now, err := look(file, ""); err != nil || now.size < was.size {
 		return 0, errors.Join(err, errShrunk)
 	}
+	first, err := firstData(file, was.size)
+	if err != nil {
+		return 0, err
+	}
 	f.options.Step("note piece")
 	noted := intent{Piece: true, Moves: []move{{
-		Segment: task.Segment.Base, Archive: name.String(), Temporary: temporary, Inode: was.inode, End: piece.End,
+		Segment: task.Segment.Base, Archive: name.String(), Temporary: temporary, Inode: was.inode, First: first, End: piece.End,
 	}}}
 	if err := f.writeState(intentFile, noted); err != nil {
 		return 0, err
@@ -134,25 +150,45 @@ func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, pie
 		}
 		f.options.Step("sync piece's name")
 		if err := f.sys.sync(f.dir); err != nil {
-			return errors.Join(err, unlink(f.dir, name.String()))
+			return err
 		}
 		f.options.Step("punch")
+		// Once more, as close to it as can be.
+		if now, err := look(file, ""); err != nil || now.size < was.size {
+			return errors.Join(err, errShrunk)
+		}
 		if err := f.sys.punch(file, piece.End); err != nil {
-			if start, unable := firstData(file, was.size); unable == nil && start == piece.Start {
-				// It is all still there, and must not be twice.
-				err = errors.Join(err, unlink(f.dir, name.String()))
-			}
 			return fmt.Errorf("giving back what is archived: %w", err)
 		}
 		f.options.Step("sync punched")
 		return f.sys.sync(file)
 	})
+	if err != nil {
+		// Either the archive or its source goes: not both stay.
+		err = errors.Join(err, f.unfinish(f.completeAll(noted)))
+	}
 	f.options.Step("forget piece")
-	if err := errors.Join(err, f.removeState(intentFile)); err != nil {
+	if f.unfinished == nil {
+		err = errors.Join(err, f.removeState(intentFile))
+	}
+	if err != nil {
 		return 0, err
 	}
 	return bytes, nil
 }
+
+// unfinish notes that something noted could not be completed. Nothing else is
+// done until the folder is opened anew.
+func (f *Folder) unfinish(err error) error {
+	if err != nil && f.unfinished == nil {
+		f.unfinished = err
+	}
+	return err
+}
+
+// Unfinished is why the folder has to be closed and opened anew, which completes
+// what was begun; nil where it need not.
+func (f *Folder) Unfinished() error { return f.unfinished }
 
 // collapse removes the hole at the beginning of a file, so that it is as short
 // as it looks, unless its writer would go on far behind the end.
@@ -183,6 +219,10 @@ func (f *Folder) collapse(file *os.File, k knowledge) error {
 	}
 	err = f.exclusively(func() error {
 		f.options.Step("collapse")
+		// Once more, as close to it as can be: its writer can truncate it.
+		if start, err := firstData(file, is.size); err != nil || start < hole {
+			return errors.Join(err, errShrunk)
+		}
 		return f.sys.collapse(file, hole)
 	})
 	if cannot(err) {
@@ -221,10 +261,19 @@ func (f *Folder) copyTruncate(task Task, file *os.File, is facts, k knowledge, o
 	if err := f.syncNamed(temporary); err != nil {
 		return err
 	}
-	return f.exclusively(func() error {
+	noted := intent{Piece: true, Moves: []move{{
+		Segment: task.Segment.Base, Archive: name.String(), Temporary: temporary, Inode: is.inode, End: is.size,
+	}}}
+	if err := f.writeState(intentFile, noted); err != nil {
+		return err
+	}
+	err = f.exclusively(func() error {
 		// What came while that went to the disk, which is most of it.
 		late, err := f.append(temporary, task, file, is.size)
 		if err != nil {
+			return err
+		}
+		if err := f.syncNamed(temporary); err != nil {
 			return err
 		}
 		f.options.Step("truncate")
@@ -235,8 +284,9 @@ func (f *Folder) copyTruncate(task Task, file *os.File, is facts, k knowledge, o
 			return fmt.Errorf("truncating it: %w", errors.Join(err, unlink(f.dir, name.String())))
 		}
 		outcome.Archives, outcome.Bytes = []string{name.String()}, bytes+late
-		return errors.Join(f.syncNamed(name.String()), f.sys.sync(f.dir))
+		return f.sys.sync(f.dir)
 	})
+	return errors.Join(err, f.removeState(intentFile))
 }
 
 // append adds what a file has behind a place to an archive, as a member of its own.

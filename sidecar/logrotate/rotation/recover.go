@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -24,17 +25,13 @@ func (f *Folder) recover() error {
 		f.Problems = append(f.Problems, fmt.Errorf("reading what was going on: %w", err))
 		noted, compare = intent{}, true
 	}
-	for _, m := range noted.Moves {
-		f.options.Step("recover")
-		if err := f.exclusively(func() error { return f.complete(noted.Piece, m) }); err != nil {
-			// The next attempt at this log says so, too, if it lasts.
-			f.Problems = append(f.Problems, fmt.Errorf("completing the rotation of %s: %w", m.Segment, err))
-		}
+	if err := f.completeAll(noted); err != nil {
+		return err
 	}
 	for _, base := range bases {
-		if base == scratch || archive.Temporary(base) {
+		if strings.HasPrefix(base, scratch) || archive.Temporary(base) {
 			if err := unlink(f.dir, base); err != nil {
-				return fmt.Errorf("removing %s, which is not complete: %w", base, err)
+				f.Problems = append(f.Problems, fmt.Errorf("removing %s, which is not complete: %w", base, err))
 			}
 		}
 	}
@@ -53,7 +50,20 @@ func (f *Folder) recover() error {
 	return f.writeState(writersFile, f.writers.list())
 }
 
-// complete makes sure that what an archive holds is in its source no more.
+// completeAll brings what was noted to an end. As long as that fails nothing
+// else may be done: the note would be lost.
+func (f *Folder) completeAll(noted intent) error {
+	for _, m := range noted.Moves {
+		f.options.Step("recover")
+		if err := f.exclusively(func() error { return f.complete(noted.Piece, m) }); err != nil {
+			return fmt.Errorf("completing the rotation of %s: %w", m.Segment, err)
+		}
+	}
+	return nil
+}
+
+// complete makes sure that what an archive holds is in its source no more, or
+// that there is no such archive.
 func (f *Folder) complete(piece bool, m move) error {
 	there, err := exists(f.dir, m.Archive)
 	if err != nil || !there {
@@ -62,7 +72,8 @@ func (f *Folder) complete(piece bool, m move) error {
 	if piece {
 		return f.completePiece(m)
 	}
-	file, is, err := f.openFit(m.Segment, unix.O_RDONLY)
+	// Also one that was given a second name meanwhile, as backups do.
+	file, is, err := f.openRegular(m.Segment, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -82,7 +93,7 @@ func (f *Folder) complete(piece bool, m move) error {
 
 func (f *Folder) completePiece(m move) error {
 	for _, base := range []string{m.Segment, segmentLog(m.Segment)} {
-		file, is, err := f.openFit(base, unix.O_RDWR)
+		file, is, err := f.openRegular(base, unix.O_RDWR)
 		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
@@ -93,15 +104,37 @@ func (f *Folder) completePiece(m move) error {
 		if is.inode != m.Inode {
 			continue
 		}
-		if is.size < m.End {
-			return nil // truncated since
-		}
+		return f.punchRest(file, base, is, m)
+	}
+	return nil
+}
+
+// punchRest completes a piece whose source is there, by what is left in it.
+func (f *Folder) punchRest(file *os.File, base string, is facts, m move) error {
+	start, err := firstData(file, is.size)
+	switch {
+	case err != nil:
+		return err
+	case start >= m.End:
+		return nil // it is punched
+	case start > m.First && is.size >= m.End:
+		// In part. A file that its writer truncated begins at its beginning, or
+		// where the writer left off.
 		if err := f.sys.punch(file, m.End); err != nil {
 			return err
 		}
 		return f.sys.sync(file)
 	}
-	return nil
+	name, _ := archive.Parse(m.Archive)
+	holds, err := f.holds(base, name)
+	if err != nil || !holds {
+		return err // it was truncated and written anew: the archive is all there is of what was in it
+	}
+	// Nothing is punched, so the archive is not needed.
+	if err := unlink(f.dir, m.Archive); err != nil {
+		return err
+	}
+	return f.sys.sync(f.dir)
 }
 
 // segmentLog is the name of the log that a segment is of.
@@ -146,34 +179,64 @@ func (f *Folder) compare(bases []string) error {
 	return failed
 }
 
-// holds says whether a segment begins with all that an archive holds.
-func (f *Folder) holds(base string, name archive.Name) (bool, error) {
-	source, is, err := f.openFit(base, unix.O_RDONLY)
-	if err != nil {
+// holdsNoMore says whether an archive and a segment hold the same.
+func (f *Folder) holdsNoMore(one free, name archive.Name) (bool, error) {
+	begins, length, err := f.holding(one.task.Segment.Base, name)
+	if err != nil || !begins {
 		return false, err
 	}
+	var bytes int64
+	for r, err := range data(one.file, 0, one.is.size) {
+		if err != nil {
+			return false, err
+		}
+		bytes += r.End - r.Start
+	}
+	return bytes == length, nil
+}
+
+// holds says whether a segment begins with all that an archive holds.
+func (f *Folder) holds(base string, name archive.Name) (bool, error) {
+	begins, _, err := f.holding(base, name)
+	return begins, err
+}
+
+// holding says whether a segment begins with all that an archive holds, and how
+// many bytes that are.
+func (f *Folder) holding(base string, name archive.Name) (begins bool, length int64, err error) {
+	source, is, err := f.openRegular(base, unix.O_RDONLY)
+	if err != nil {
+		return false, 0, err
+	}
 	defer source.Close()
+	ranges := data(source, 0, is.size)
+	if k, err := f.writers.now(source, is); err != nil {
+		return false, 0, err
+	} else if k.Gap != nil {
+		ranges = without(ranges, *k.Gap)
+	}
 	file, _, err := f.openFit(name.String(), unix.O_RDONLY)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer file.Close()
 	reader, err := archive.NewReader(file, name.Format)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer reader.Close()
 	same := &comparison{with: reader}
-	_, err = copyRanges(same, source, data(source, 0, is.size), make([]byte, 64<<10))
+	_, err = copyRanges(same, source, ranges, make([]byte, 64<<10))
 	switch {
 	case errors.Is(err, errDiffers):
-		return false, nil
+		return false, 0, nil
 	case errors.Is(err, errEnds):
-		return true, nil
+		return true, same.length, nil
 	case err != nil:
-		return false, err
+		return false, 0, err
 	}
-	return same.ended()
+	begins, err = same.ended()
+	return begins, same.length, err
 }
 
 // Gaps are the parts of an open file of a log that a reader leaves out though

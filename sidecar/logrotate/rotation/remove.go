@@ -32,23 +32,32 @@ func (f *Folder) Remove(files []File) map[string]error {
 }
 
 func (f *Folder) removeOne(file File) error {
-	open, is, err := f.openFit(file.Base, unix.O_RDONLY)
+	is, err := look(f.dir, file.Base)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer open.Close()
 	if is.inode != file.Inode {
 		return errors.New("another file has taken its place")
 	}
-	if segment(file.Name) {
-		// Of a segment that may still be written to, what comes would be lost
-		// without anybody having decided so.
-		if err := f.sys.lease(open); errors.Is(err, errHeld) {
-			return err
-		}
+	if !segment(file.Name) {
+		// It need not be readable: those of another tool may be root's.
+		return unlink(f.dir, file.Base)
+	}
+	open, is, err := f.openFit(file.Base, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	// Of a segment that may still be written to, what comes would be lost without
+	// anybody having decided so.
+	if err := f.sys.lease(open); err != nil {
+		return err
+	}
+	if is.inode != file.Inode {
+		return errors.New("another file has taken its place")
 	}
 	return unlink(f.dir, file.Base)
 }

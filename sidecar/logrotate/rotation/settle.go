@@ -35,6 +35,8 @@ type Result string
 const (
 	// Archived: it is gone, and what was in it is in archives.
 	Archived Result = "archived"
+	// Kept: nobody holds it, and it is an archive as it is.
+	Kept Result = "kept"
 	// Returned: its writer keeps it; what there was is archived, and it has the
 	// log's name again.
 	Returned Result = "returned"
@@ -83,6 +85,10 @@ func (f *Folder) Settle(ctx context.Context, tasks []Task) []Outcome {
 		batch, bytes = nil, 0
 	}
 	for _, task := range tasks {
+		if f.unfinished != nil {
+			outcomes = append(outcomes, Outcome{Segment: task.Segment, Result: Failed, Err: f.unfinished})
+			continue
+		}
 		if ctx.Err() != nil {
 			outcomes = append(outcomes, Outcome{Segment: task.Segment, Result: Waiting, Why: "the sidecar is stopping"})
 			continue
@@ -129,25 +135,22 @@ func (f *Folder) approach(task Task) (*free, Outcome) {
 		delete(f.watches, task.Segment.Base)
 		if task.Format == archive.Plain && is.size > 0 {
 			file.Close()
-			outcome.Result, outcome.Why = Archived, "" // as it is
+			outcome.Result = Kept
 			return nil, outcome
 		}
 		return &free{task: task, file: file, is: is}, outcome
 	} else if !errors.Is(err, errHeld) {
 		file.Close()
-		outcome.Result, outcome.Why = Waiting, noLease(can, is, err)
+		if uid := os.Geteuid(); can.Lease && uid != 0 && is.uid != uint32(uid) {
+			outcome.Err = fmt.Errorf("%s: it belongs to user %d and this is user %d, so it cannot be known whether it is still written to: give it the owner of the other logs", task.Segment.Base, is.uid, uid)
+			return nil, outcome
+		}
+		outcome.Result = Waiting
+		outcome.Why = fmt.Sprintf("this file system does not tell whether it is still written to (%v), so it is kept as it is", err)
 		return nil, outcome
 	}
 	defer file.Close()
 	return nil, f.held(task, file, is)
-}
-
-// noLease says why it cannot be known who holds a file.
-func noLease(can Abilities, is facts, err error) string {
-	if uid := os.Geteuid(); can.Lease && uid != 0 && is.uid != uint32(uid) {
-		return fmt.Sprintf("it belongs to user %d and this is user %d, so it cannot be known whether it is still written to: give it the owner of the other logs", is.uid, uid)
-	}
-	return fmt.Sprintf("this file system does not tell whether it is still written to (%v), so it is kept as it is", err)
 }
 
 // held deals with a segment that somebody has open for writing.
@@ -160,7 +163,8 @@ func (f *Folder) held(task Task, file *os.File, is facts) Outcome {
 		w = watch{since: now, size: -1}
 	}
 	settled := !now.Before(w.since.Add(settling))
-	grown := w.size >= 0 && is.size > w.size
+	// One that truncates it keeps it as well.
+	grown := w.size >= 0 && is.size != w.size
 	if w.size < 0 && settled {
 		w.size = is.size
 	}

@@ -71,8 +71,9 @@ type move struct {
 	Archive   string `json:"archive"`
 	Temporary string `json:"temporary"`
 	Inode     Inode  `json:"inode"`
-	// Size is the segment's when it was archived whole; End is where a piece
-	// of it ends. In bytes.
-	Size int64 `json:"size"`
-	End  int64 `json:"end"`
+	// Size is the segment's when it was archived whole. Of a piece, First is
+	// where the segment's data began, and End where the piece ends. In bytes.
+	Size  int64 `json:"size"`
+	First int64 `json:"first"`
+	End   int64 `json:"end"`
 }

@@ -88,10 +88,10 @@ func exists(folder *os.File, base string) (bool, error) {
 	return err == nil, err
 }
 
-// Inode is a file whatever its name. Born tells one from a later one to which
-// the file system gave the same number; 0 where it does not keep that.
+// Inode is a file of the folder whatever its name. Born tells one from a later one
+// to which the file system gave the same number; 0 where it does not keep that.
+// The number of the device is left out: it may be another after the next boot.
 type Inode struct {
-	Device uint64 `json:"device"`
 	Number uint64 `json:"number"`
 	Born   int64  `json:"born"`
 }
@@ -122,7 +122,7 @@ func look(file *os.File, base string) (facts, error) {
 		return facts{}, err
 	}
 	f := facts{
-		inode:     Inode{Device: unix.Mkdev(s.Dev_major, s.Dev_minor), Number: s.Ino},
+		inode:     Inode{Number: s.Ino},
 		size:      int64(s.Size),
 		allocated: int64(s.Blocks) * 512,
 		mode:      uint32(s.Mode),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -98,6 +99,12 @@ func (f *Folder) begin(one free) part {
 	}
 	name := archive.Name{Log: one.task.Segment.Name.Log, Time: one.task.Segment.Name.Time, Format: one.task.Format}
 	if taken, err := exists(f.dir, name.String()); err != nil || taken {
+		// Somebody has unpacked an archive beside it, or made one.
+		same, err := f.holdsNoMore(one, name)
+		if err != nil || same {
+			p.err = err
+			return p // only to be removed
+		}
 		if name, _, err = f.freeName(one.task, 1); err != nil {
 			p.err = err
 			return p
@@ -161,11 +168,17 @@ func (f *Folder) finish(parts []part) error {
 		f.options.Step("sync removals")
 		return f.sys.sync(f.dir)
 	})
-	if err != nil || len(noted.Moves) == 0 {
+	if len(noted.Moves) == 0 {
 		return err
 	}
+	if err != nil || slices.ContainsFunc(parts, func(p part) bool { return p.err != nil }) {
+		// Either the archive or its source goes: not both stay.
+		if unable := f.unfinish(f.completeAll(noted)); unable != nil {
+			return errors.Join(err, unable)
+		}
+	}
 	f.options.Step("forget archives")
-	return f.removeState(intentFile)
+	return errors.Join(err, f.removeState(intentFile))
 }
 
 // removeWhole removes a segment whose archive is complete, if it still is what

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -117,8 +118,13 @@ func (w writers) now(file *os.File, is facts) (knowledge, error) {
 // now follows the writer up to the file's present size: a seam that the writer
 // has gone on from tells how it writes; a truncated file has neither seam nor gap.
 func (k knowledge) now(file *os.File, size int64) (knowledge, error) {
-	if k.Gap != nil && size < k.Gap.End {
-		k.Gap = nil
+	if k.Gap != nil {
+		// What its writer wrote there since, after it truncated the file, counts.
+		if empty, err := zero(file, *k.Gap, size); err != nil {
+			return k, err
+		} else if !empty {
+			k.Gap = nil
+		}
 	}
 	if k.Seam == nil {
 		return k, nil
@@ -140,7 +146,7 @@ func (k knowledge) now(file *os.File, size int64) (knowledge, error) {
 		k.Seam = nil // the hole is there: nothing was collapsed after all
 		return k, err
 	}
-	gap, found, err := zeros(file, archive.Range{Start: rest, End: min(size, rest+seamSlack)}, was.Length, size)
+	gap, found, err := gapAt(file, was, size)
 	if err != nil {
 		return k, err
 	}
@@ -157,49 +163,97 @@ func (k knowledge) now(file *os.File, size int64) (knowledge, error) {
 // size and the collapse, in bytes.
 const seamSlack = 16 << 20
 
-// zeros looks for a run of zero bytes of that length which begins in a part of
-// the file.
-func zeros(file *os.File, in archive.Range, length, size int64) (archive.Range, bool, error) {
+// gapAt looks for what a writer with an offset of its own leaves unwritten after
+// a collapse: zeros up to where it went on, which is where the file ended or, for
+// what it wrote in that moment, a little behind. Others that append may have
+// written over the beginning of it.
+func gapAt(file *os.File, was seam, size int64) (archive.Range, bool, error) {
+	rest := was.Size - was.Length
+	gap, found, err := run(file, archive.Range{Start: max(rest, was.Size-leastGap), End: min(size, was.Size+seamSlack)})
+	if err != nil || !found || gap.End < was.Size {
+		return archive.Range{}, false, err
+	}
+	// It begins further to the front.
+	for gap.Start > rest {
+		before := archive.Range{Start: max(rest, gap.Start-leastGap), End: gap.Start}
+		length, err := zerosBefore(file, before)
+		if err != nil {
+			return archive.Range{}, false, err
+		}
+		gap.Start -= length
+		if length < before.End-before.Start {
+			break
+		}
+	}
+	return gap, gap.End-gap.Start >= min(was.Length, leastGap), nil
+}
+
+// leastGap is what a writer leaves at least: what is collapsed are whole blocks.
+const leastGap = 4 << 10
+
+// run is the first run of at least leastGap zero bytes, or of as many as there
+// are up to the end, in a part of a file, and how far it goes.
+func run(file *os.File, in archive.Range) (archive.Range, bool, error) {
 	buffer := make([]byte, 64<<10)
-	run := in.Start // where the zeros before the present byte begin
-	for at := in.Start; at < size; {
-		// Of a hole nothing needs to be read.
-		start, err := unix.Seek(int(file.Fd()), at, unix.SEEK_DATA)
-		switch {
-		case errors.Is(err, unix.ENXIO):
-			start = size
-		case errors.Is(err, unix.EINVAL):
-			start = at
-		case err != nil:
-			return archive.Range{}, false, err
-		}
-		if min(start, size)-run >= length {
-			return archive.Range{Start: run, End: run + length}, true, nil
-		}
-		if at = start; at >= size {
-			break
-		}
-		n, err := file.ReadAt(buffer[:min(int64(len(buffer)), size-at)], at)
-		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
-			return archive.Range{}, false, err
-		}
+	start := in.Start
+	for at := in.Start; at < in.End; {
+		n, err := file.ReadAt(buffer[:min(int64(len(buffer)), in.End-at)], at)
 		if n == 0 {
-			break
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return archive.Range{}, false, err
 		}
 		for i, b := range buffer[:n] {
 			if b == 0 {
-				if at+int64(i)+1-run >= length {
-					return archive.Range{Start: run, End: run + length}, true, nil
-				}
 				continue
 			}
-			if run = at + int64(i) + 1; run > in.End {
-				return archive.Range{}, false, nil
+			if here := at + int64(i); here-start >= leastGap {
+				return archive.Range{Start: start, End: here}, true, nil
 			}
+			start = at + int64(i) + 1
 		}
 		at += int64(n)
 	}
-	return archive.Range{}, false, nil
+	return archive.Range{Start: start, End: in.End}, in.End-start >= leastGap, nil
+}
+
+// zerosBefore is how many zero bytes a part of a file ends with.
+func zerosBefore(file *os.File, in archive.Range) (int64, error) {
+	buffer := make([]byte, in.End-in.Start)
+	if _, err := file.ReadAt(buffer, in.Start); err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	for i := len(buffer) - 1; i >= 0; i-- {
+		if buffer[i] != 0 {
+			return int64(len(buffer) - 1 - i), nil
+		}
+	}
+	return int64(len(buffer)), nil
+}
+
+// zero says whether a part of a file is there and has nothing but zeros.
+func zero(file *os.File, in archive.Range, size int64) (bool, error) {
+	if size < in.End {
+		return false, nil
+	}
+	buffer := make([]byte, 64<<10)
+	for r, err := range data(file, in.Start, in.End) {
+		if err != nil {
+			return false, err
+		}
+		for at := r.Start; at < r.End; {
+			n, err := file.ReadAt(buffer[:min(int64(len(buffer)), r.End-at)], at)
+			if n == 0 {
+				return false, err
+			}
+			if bytes.ContainsFunc(buffer[:n], func(c rune) bool { return c != 0 }) {
+				return false, nil
+			}
+			at += int64(n)
+		}
+	}
+	return true, nil
 }
 
 // readState reads a file of the state folder; nothing where there is none.
