@@ -12,10 +12,13 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
 )
 
@@ -42,6 +45,10 @@ type task struct {
 	Once         bool
 	Format       archive.Format
 	CopyTruncate bool
+	// It is the sidecar itself, with these settings (without the beginning that
+	// all of them have), and answers at an address.
+	Settings map[string]string
+	Address  string
 	// Start of its clock, in seconds since 1970; 0 is now. It goes on with the
 	// machine's, and at each "advance SECONDS".
 	Clock int64
@@ -83,10 +90,39 @@ type rotator struct {
 	folder *rotation.Folder
 	began  time.Time
 	clock  time.Time
+	ahead  atomic.Int64 // of the clock, by what it was advanced; in nanoseconds
 	passed int
 }
 
-func (r *rotator) now() time.Time { return r.clock.Add(time.Since(r.began)) }
+func (r *rotator) now() time.Time {
+	return r.clock.Add(time.Since(r.began) + time.Duration(r.ahead.Load()))
+}
+
+// serve is the sidecar, until its input ends.
+func (r *rotator) serve() error {
+	policies, wrong := policy.FromSettings(func(name string) string {
+		return r.Settings[strings.TrimPrefix(name, "INMANTA_LOGROTATE_")]
+	})
+	if len(wrong) > 0 {
+		return fmt.Errorf("the settings: %v", wrong)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		defer stop()
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			said, err := r.carryOut(strings.Fields(lines.Text()))
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return
+			}
+			say(said)
+		}
+	}()
+	say(answer{})
+	return logrotate.Serve(ctx, logrotate.Config{
+		Folder: r.Folder, State: r.State, Policies: policies, Address: r.Address, Log: os.Stderr, Now: r.now, Step: r.step,
+	})
+}
 
 // step does what is to be done there, and ends the process where it is to end.
 func (r *rotator) step(name string) {
@@ -119,6 +155,9 @@ func subject(config string) error {
 		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(r.UID), syscall.Setuid(r.UID)); err != nil {
 			return err
 		}
+	}
+	if r.Settings != nil {
+		return r.serve()
 	}
 	var err error
 	r.folder, err = rotation.Open(rotation.Options{Path: r.Folder, State: r.State, Now: r.now, Step: r.step})
@@ -161,7 +200,7 @@ func (r *rotator) carryOut(command []string) (answer, error) {
 		return r.settle()
 	case "advance":
 		seconds, err := strconv.Atoi(command[1])
-		r.clock = r.clock.Add(time.Duration(seconds) * time.Second)
+		r.ahead.Add(int64(time.Duration(seconds) * time.Second))
 		return answer{}, err
 	}
 	return answer{}, fmt.Errorf("unknown command: %q", command)
@@ -247,7 +286,7 @@ func (r *rotator) settle() (answer, error) {
 		if !pending {
 			break
 		}
-		r.clock = r.clock.Add(time.Second)
+		r.ahead.Add(int64(time.Second))
 		time.Sleep(2 * time.Millisecond) // for a line or two
 	}
 	return said, nil

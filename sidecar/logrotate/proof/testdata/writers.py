@@ -113,6 +113,8 @@ class Logging(Writer):
     def open(self):
         self.handler = self.handlers[self.config["kind"]](self.path)
         self.handler.stall = self.config.get("stall", 0.0)
+        if self.handler.stall:
+            self.turn = 1
 
     def close(self):
         self.handler.close()
