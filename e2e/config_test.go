@@ -93,6 +93,8 @@ func TestConfigEqualsStock(t *testing.T) {
 		"hostile password":             {shell: []string{"INMANTA_DATABASE_PASSWORD=$a;%(b)s#'\"ü\\ "}},
 		"lines":                        {files: env("INMANTA_AUTHORIZED_KEYS='ssh-rsa a\nssh-rsa b'\n")},
 		"ssh sidecar":                  {args: "-f docker-compose.yml -f docker-compose.ssh.yml", files: env("INMANTA_AUTHORIZED_KEYS='ssh-rsa a\nssh-rsa b'\nINMANTA_SSH_SIDECAR_PORT=22\n")},
+		"logrotate sidecar":            {args: "-f docker-compose.yml -f docker-compose.logrotate.yml", files: env("INMANTA_LOGROTATE_SCHEDULE=weekly 1\nINMANTA_LOGROTATE_PATTERNS=*.log [a-z]*.out\nINMANTA_LOGROTATE_SIZE=10M\n")},
+		"both sidecars":                {args: "--with ssh,logrotate", stock: "-f docker-compose.yml -f docker-compose.ssh.yml -f docker-compose.logrotate.yml", shell: []string{"INMANTA_LOGROTATE_KEEP=3"}},
 		"a key without quotes":         {args: "--with iso,ssh", stock: both + " -f docker-compose.ssh.yml", files: env("INMANTA_AUTHORIZED_KEYS=from=\"10.0.0.0/8\" ssh-rsa a= me # laptop\n")},
 		"keys in shell":                {args: "-f docker-compose.yml -f docker-compose.ssh.yml", shell: []string{"INMANTA_AUTHORIZED_KEYS=ssh-rsa a\nssh-rsa b"}},
 		"export and comments":          {files: env("# a comment\nexport INMANTA_NAME=a # said so\r\nINMANTA_ORCHESTRATOR_PORT: 7\n")},

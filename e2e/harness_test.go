@@ -340,12 +340,6 @@ func (s *stack) run(args ...string) result {
 	return s.exec(append([]string{"inmanta-docker"}, args...)...)
 }
 
-// sh runs a line of shell with our tools first on the path.
-func (s *stack) sh(line string) result {
-	s.t.Helper()
-	return s.exec("bash", "-euc", line)
-}
-
 func (s *stack) exec(args ...string) result {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)

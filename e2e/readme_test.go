@@ -15,6 +15,7 @@ const (
 	openSource = "Deploy the oss orchestrator"
 	service    = "Deploy the service orchestrator"
 	overSSH    = "Deploy the orchestrator with an ssh sidecar"
+	logRotated = "Deploy the orchestrator with a logrotate sidecar"
 )
 
 // example is the shell block of the README below the heading.
@@ -31,6 +32,29 @@ func example(t *testing.T, heading string) []string {
 		t.Fatalf("the README has no example %q", heading)
 	}
 	return commands(block)
+}
+
+// The pages whose commands are run.
+const (
+	sshPage       = "../docs/sidecars/ssh.md"
+	logrotatePage = "../docs/sidecars/logrotate.md"
+)
+
+// fenced are a page's blocks of a language, in order.
+func fenced(t *testing.T, page, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for i, block := range strings.Split(string(text), "```"+language+"\n") {
+		if i > 0 {
+			block, _, _ = strings.Cut(block, "```")
+			blocks = append(blocks, block)
+		}
+	}
+	return blocks
 }
 
 // The README's other lines run in their order, and each does what is said of it
@@ -105,7 +129,7 @@ func otherExamples(t *testing.T) []string {
 		}
 		block, _, _ = strings.Cut(block, "```")
 		lines := commands(block)
-		if !slices.ContainsFunc([]string{openSource, service, overSSH}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
+		if !slices.ContainsFunc([]string{openSource, service, overSSH, logRotated}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
 			others = append(others, lines...)
 		}
 	}

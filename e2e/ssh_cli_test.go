@@ -9,26 +9,6 @@ import (
 	"testing"
 )
 
-// page is docs/sidecars/ssh.md.
-const page = "../docs/sidecars/ssh.md"
-
-// fenced are the page's blocks of a language, in order.
-func fenced(t *testing.T, language string) []string {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var blocks []string
-	for i, block := range strings.Split(string(text), "```"+language+"\n") {
-		if i > 0 {
-			block, _, _ = strings.Cut(block, "```")
-			blocks = append(blocks, block)
-		}
-	}
-	return blocks
-}
-
 // The page's commands run as they stand, in its order, but for where the user's
 // own ssh files are and which ports are free here.
 func TestSSHPage(t *testing.T) {
@@ -36,7 +16,7 @@ func TestSSHPage(t *testing.T) {
 	s := newSidecar(t)
 	s.set("INMANTA_AUTHORIZED_KEYS", "") // on one line
 	s.ok("sed -i '/^COMPOSE_FILE=/d; /^INMANTA_AUTHORIZED_KEYS=/d' .env && rmdir authorized_keys.d")
-	overlays := fenced(t, "yaml")
+	overlays := fenced(t, sshPage, "yaml")
 	if len(overlays) != 1 {
 		t.Fatalf("the page has %d overlays", len(overlays))
 	}
@@ -46,7 +26,7 @@ func TestSSHPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := strings.NewReplacer("~/.ssh/", "client/", "2222", fmt.Sprint(s.sshPort), "8080", fmt.Sprint(freePort(t)))
-	for _, block := range fenced(t, "bash") {
+	for _, block := range fenced(t, sshPage, "bash") {
 		if strings.HasPrefix(block, "mkdir -p files\nsshfs ") {
 			s.finally("fusermount3 -u -z " + s.dir + "/files")
 			if why := mountable(t); why != "" {

@@ -192,7 +192,7 @@ func TestSSHExample(t *testing.T) {
 			s.ok("sed -i '/^COMPOSE_FILE=/d; /^INMANTA_AUTHORIZED_KEYS=/d' .env")
 			s.tagConfigured(borrowed[0])
 			mine := strings.TrimSpace(s.read("client/id_ed25519.pub"))
-			for _, line := range example(t, "Deploy the orchestrator with an ssh sidecar") {
+			for _, line := range example(t, overSSH) {
 				line = strings.ReplaceAll(line, "INMANTA_ORCHESTRATOR_IMAGE=...", "INMANTA_ORCHESTRATOR_IMAGE="+borrowed[0])
 				line = strings.ReplaceAll(line, "ssh-rsa ...", mine)
 				ours := strings.ReplaceAll(line, "sudo docker compose", tool)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
@@ -59,10 +60,19 @@ func main() {
 		os.Exit(program(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, sentence(err))
 		// Never 2: the engine reserves it for health checks.
 		os.Exit(1)
 	}
+}
+
+// sentence is what is wrong and, where that is known, what to do.
+func sentence(err error) string {
+	var p problem.Problem
+	if errors.As(err, &p) && p.Fix != "" {
+		return err.Error() + "; " + p.Fix
+	}
+	return err.Error()
 }
 
 // run does what the arguments ask for.

@@ -26,13 +26,13 @@ func Match(names []string, wanted string) (string, error) {
 	if len(fit) == 1 {
 		return fit[0], nil
 	}
-	p := problem.Problem{ID: "no-such-log", What: fmt.Sprintf("no log is called %q", wanted), Fix: "There is none yet."}
+	p := problem.Problem{ID: "no-such-log", What: fmt.Sprintf("no log is called %q", wanted), Fix: "there is none yet"}
 	if len(fit) > 0 {
 		p = problem.Problem{ID: "several-logs", What: fmt.Sprintf("%d logs fit %q", len(fit), wanted)}
 		names = fit
 	}
 	if len(names) > 0 {
-		p.Fix = "Give one of: " + some(names) + "."
+		p.Fix = "give one of: " + some(names)
 	}
 	return "", p
 }

@@ -20,7 +20,7 @@ func TestMatch(t *testing.T) {
 		}
 	}
 	for wanted, words := range map[string][]string{
-		"agent":     {"2 logs fit", agentLog + ".", ".err, "},
+		"agent":     {"2 logs fit", ".err, " + agentLog},
 		"*":         {"6 logs fit"},
 		"x":         {`no log is called "x"`, "server.log"},
 		"":          {`no log is called ""`, "server.log"},

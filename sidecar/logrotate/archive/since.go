@@ -34,7 +34,7 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 	}
 	return time.Time{}, problem.Problem{
 		ID: "since-time", Where: "--since", What: what,
-		Fix: "Give how long ago (90s, 30m, 12h, 3d, 2w), a day (2026-11-20), or a time (2026-11-20T06:00:00Z).",
+		Fix: "give how long ago (90s, 30m, 12h, 3d, 2w), a day (2026-11-20), or a time (2026-11-20T06:00:00Z)",
 	}
 }
 
