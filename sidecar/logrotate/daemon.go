@@ -35,11 +35,17 @@ type daemon struct {
 	config   Config
 	journal  *journal
 	requests chan func(context.Context, *keeper) error
-	// state is as of the keeper's last look; alive is when it last did anything,
-	// in nanoseconds since 1970.
+	// state is as of the keeper's last look; busy says whether it is at work, and
+	// alive when it last did anything, in nanoseconds since began: clocks are
+	// put right.
 	state atomic.Pointer[State]
+	busy  atomic.Bool
 	alive atomic.Int64
+	began time.Time
 }
+
+// live notes that the keeper goes on.
+func (d *daemon) live() { d.alive.Store(int64(time.Since(d.began))) }
 
 // comeback is how long a folder that cannot be used is left alone.
 const comeback = 10 * time.Second
@@ -53,9 +59,8 @@ func Serve(ctx context.Context, c Config) error {
 	}
 	d := &daemon{
 		config: c, journal: &journal{out: c.Log, now: c.Now},
-		requests: make(chan func(context.Context, *keeper) error),
+		requests: make(chan func(context.Context, *keeper) error), began: time.Now(),
 	}
-	d.alive.Store(time.Now().UnixNano())
 	d.state.Store(&State{Folder: c.Folder, Reasons: []string{"it is starting"}})
 	listener, err := net.Listen("unix", c.Address)
 	if err != nil {

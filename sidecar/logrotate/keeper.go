@@ -21,6 +21,7 @@ type keeper struct {
 	config  Config
 	folder  *rotation.Folder
 	watcher *watcher
+	saver   *saver
 	journal *journal
 	records map[string]*record
 	changed bool // the records have
@@ -28,9 +29,13 @@ type keeper struct {
 	waiting map[string]rotation.Outcome
 	refused []rotation.Refusal
 	// due is when the next log is, by its schedule or because it failed.
-	due     time.Time
-	waiters []*waiter
-	logs    map[string]rotation.Log // as they were when they were last looked at
+	due time.Time
+	// saved are logs of which something was set aside that nobody tells of.
+	saved map[string]bool
+	// unremoved are archives that should be gone and cannot be removed, with why.
+	unremoved map[string]string
+	waiters   []*waiter
+	logs      map[string]rotation.Log // as they were when they were last looked at
 }
 
 // tick is how often the clock on the wall is looked at, which may be put
@@ -38,13 +43,13 @@ type keeper struct {
 const tick = 30 * time.Second
 
 // keep rotates until the context is done, or the folder cannot be used any more.
-func (d *daemon) keep(ctx context.Context) error {
-	k := &keeper{config: d.config, journal: d.journal, waiting: map[string]rotation.Outcome{}}
-	var err error
+func (d *daemon) keep(ctx context.Context) (err error) {
+	k := &keeper{config: d.config, journal: d.journal, waiting: map[string]rotation.Outcome{}, logs: map[string]rotation.Log{}, saved: map[string]bool{}, unremoved: map[string]string{}}
+	defer func() { k.dismiss(err) }()
 	k.folder, err = rotation.Open(rotation.Options{
 		Path: d.config.Folder, State: d.config.State, Now: d.config.Now,
 		Step: func(name string) {
-			d.alive.Store(time.Now().UnixNano())
+			d.live()
 			if d.config.Step != nil {
 				d.config.Step(name)
 			}
@@ -68,12 +73,20 @@ func (d *daemon) keep(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes, failed := make(chan []change), make(chan error, 1)
-	go func() { failed <- k.watcher.read(ctx, changes) }()
+	k.saver = newSaver(k.folder, k.config)
+	seen, changes, failed := make(chan []change), make(chan []change), make(chan error, 1)
+	go func() { failed <- k.watcher.read(ctx, seen) }()
+	go k.saver.forward(ctx, seen, changes)
 
 	k.journal.write(Event{Event: EventStarted})
+	everything := wish{all: true, first: true}
+	if err := k.relist(everything); err != nil {
+		return err
+	}
+	d.publish(k)
 	// Whatever was left aside is looked at, too.
-	err = k.pass(ctx, wish{all: true})
+	d.busy.Store(true)
+	err = k.pass(ctx, everything)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -83,18 +96,22 @@ func (d *daemon) keep(ctx context.Context) error {
 		k.reply()
 		d.publish(k)
 		timer.Reset(k.wait())
+		d.busy.Store(false)
 		select {
 		case <-ctx.Done():
 			return nil
 		case err = <-failed:
 		case seen := <-changes:
+			d.busy.Store(true)
 			err = k.follow(ctx, seen)
 		case <-timer.C:
+			d.busy.Store(true)
 			err = k.look(ctx)
 		case do := <-d.requests:
+			d.busy.Store(true)
 			err = do(ctx, k)
 		}
-		d.alive.Store(time.Now().UnixNano())
+		d.live()
 	}
 }
 
@@ -107,6 +124,9 @@ func (k *keeper) wait() time.Duration {
 		}
 	}
 	until(k.due)
+	if len(k.saved) > 0 {
+		wait = 0
+	}
 	for _, o := range k.waiting {
 		until(o.Again)
 	}
@@ -126,7 +146,8 @@ func (k *keeper) look(ctx context.Context) error {
 	if k.bySize() || (!k.due.IsZero() && !now.Before(k.due)) {
 		return k.pass(ctx, wish{all: true})
 	}
-	again := map[string]bool{}
+	again := k.saved
+	k.saved = map[string]bool{}
 	for _, o := range k.waiting {
 		if !o.Again.IsZero() && !now.Before(o.Again) {
 			again[o.Segment.Name.Log] = true
@@ -156,7 +177,7 @@ func (k *keeper) present() error {
 
 // follow does what changes of files make possible.
 func (k *keeper) follow(ctx context.Context, seen []change) error {
-	w := wish{logs: map[string]bool{}, save: map[string]bool{}}
+	w := wish{logs: map[string]bool{}}
 	for _, c := range seen {
 		if c == (change{}) {
 			return k.pass(ctx, wish{all: true})
@@ -176,13 +197,10 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 		if !ours {
 			continue
 		}
-		closed := c.mask&unix.IN_CLOSE_WRITE != 0
 		switch _, waits := k.waiting[base]; {
-		case archived && waits:
+		case archived && waits, c.saved:
 			w.logs[name.Log] = true
-		case archived:
-		case closed:
-			w.save[name.Log] = true
+		case archived, c.mask&unix.IN_CLOSE_WRITE != 0:
 		case k.waits(base):
 			// Its writer has made it anew: the old one will be closed.
 			w.logs[name.Log] = true
@@ -190,7 +208,7 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 			w.logs[name.Log] = true // it is new
 		}
 	}
-	if len(w.logs) == 0 && len(w.save) == 0 {
+	if len(w.logs) == 0 {
 		return nil
 	}
 	return k.pass(ctx, w)
@@ -208,19 +226,16 @@ func (k *keeper) waits(log string) bool {
 
 // wish is what a pass is to look at.
 type wish struct {
-	// all logs, or these.
-	all  bool
-	logs map[string]bool
-	// save are logs whose file somebody has closed: where nobody else holds it
-	// and its writer begins with an empty one, what is in it is saved.
-	save map[string]bool
+	// all logs, or these; first is all of them at the start.
+	all, first bool
+	logs       map[string]bool
 	// now are logs to be rotated whether they are due or not; nowAll is every one.
 	now    map[string]bool
 	nowAll bool
 }
 
 func (w wish) looksAt(log string) bool {
-	return w.all || w.nowAll || w.logs[log] || w.save[log] || w.now[log]
+	return w.all || w.nowAll || w.logs[log] || w.now[log]
 }
 
 // pass looks at logs, sets those aside that are to be rotated, and does with
@@ -241,15 +256,25 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 	began := time.Now()
 	aside, failed := k.folder.SetAside(due)
 	for name, err := range failed {
-		k.fail(name, err, now)
+		k.fail(name, name, err, now)
+	}
+	fresh := map[string]bool{}
+	for _, segment := range aside {
+		// That is what counts: what is written from then on is of the next period.
+		r := k.record(segment.Name.Log)
+		r.Rotated, r.Baseline = now, now
+		delete(r.Failed, segment.Name.Log)
+		fresh[segment.Base], k.changed = true, true
 	}
 	taken := map[string]bool{}
 	for _, l := range due {
 		taken[l.Name] = true
 	}
-	tasks := k.tasks(logs, aside, taken, w.all && k.logs == nil)
-	for _, o := range k.folder.Settle(ctx, tasks) {
-		k.note(o, now, time.Since(began))
+	for _, o := range k.folder.Settle(ctx, k.tasks(logs, aside, taken, w.first)) {
+		k.note(o, now, time.Since(began), fresh[o.Segment.Base])
+	}
+	if err := k.folder.Unfinished(); err != nil {
+		return err
 	}
 	return k.conclude(w)
 }
@@ -274,7 +299,7 @@ func (k *keeper) tasks(logs []rotation.Log, aside []rotation.File, taken map[str
 				Segment: segment, Format: formats[p.Compression.Format], Level: p.Compression.Level,
 				// What came after it must stay after it.
 				Renewed: live || segment.Name.Time.Before(newest),
-				Take:    first || taken[l.Name], Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
+				Take:    first || taken[l.Name] || !live && !segment.Name.Time.Before(newest), Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
 			})
 		}
 	}
@@ -284,43 +309,44 @@ func (k *keeper) tasks(logs []rotation.Log, aside []rotation.File, taken map[str
 var formats = map[policy.Format]archive.Format{policy.None: archive.Plain, policy.Gzip: archive.Gzip, policy.Zstd: archive.Zstd}
 
 // note remembers what became of a segment.
-func (k *keeper) note(o rotation.Outcome, now time.Time, took time.Duration) {
+func (k *keeper) note(o rotation.Outcome, now time.Time, took time.Duration, fresh bool) {
 	log := o.Segment.Name.Log
-	r := k.records[log]
-	if r == nil {
-		r = &record{Baseline: now}
-		k.records[log] = r
-	}
+	r := k.record(log)
 	before, waited := k.waiting[o.Segment.Base]
 	delete(k.waiting, o.Segment.Base)
-	k.changed = true
+	if o.Result != rotation.Failed {
+		k.cure(r, o.Segment.Base)
+	}
 	switch o.Result {
 	case rotation.Failed:
-		k.fail(log, o.Err, now)
-		k.waiting[o.Segment.Base] = rotation.Outcome{Segment: o.Segment, Why: o.Err.Error(), Again: r.Retry}
+		k.fail(log, o.Segment.Base, o.Err, now)
+		k.waiting[o.Segment.Base] = rotation.Outcome{Segment: o.Segment, Why: o.Err.Error(), Again: r.Failed[o.Segment.Base].Retry}
 	case rotation.Waiting:
 		k.waiting[o.Segment.Base] = o
 		if o.Grows {
-			k.watcher.growth(o.Segment.Base)
-			if k.folder.Size(o.Segment.Base) > o.Segment.Size {
-				// It has grown before it was watched.
-				o.Again = now
-				k.waiting[o.Segment.Base] = o
+			switch watched := k.watcher.growth(o.Segment.Base); {
+			case k.folder.Size(o.Segment.Base) != o.Segment.Size:
+				o.Again = now // before it was watched
+			case !watched:
+				o.Again = now.Add(tick)
 			}
+			k.waiting[o.Segment.Base] = o
 		}
 		if o.Again.IsZero() && (!waited || before.Why != o.Why) {
 			k.journal.write(Event{Event: EventWaiting, Log: log, Segment: o.Segment.Base, Why: o.Why})
 		}
-	case rotation.Archived, rotation.Returned:
-		if o.Result == rotation.Archived && waited {
-			r.Reopens = true
+	case rotation.Archived:
+		if waited && !r.Reopens {
+			r.Reopens, k.changed = true, true
 		}
-		r.succeeded()
-	}
-	if o.Result != rotation.Failed {
-		// Set aside is what counts: what is written from then on is of the next period.
-		if at := o.Segment.Name.Time; at.After(r.Rotated) {
-			r.Rotated, r.Baseline = at, now
+	case rotation.Kept:
+		if fresh {
+			o.Archives, o.Bytes = []string{o.Segment.Base}, o.Segment.Size
+		}
+	case rotation.Returned:
+		// Its writer may have closed it when it had another name.
+		if k.saver.keep(log) {
+			k.saved[log] = true
 		}
 	}
 	if len(o.Archives) > 0 {
@@ -328,21 +354,36 @@ func (k *keeper) note(o rotation.Outcome, now time.Time, took time.Duration) {
 			Event: EventRotated, Log: log, Segment: o.Segment.Base, Archives: o.Archives, Bytes: o.Bytes, Seconds: took.Seconds(),
 		})
 	}
-	k.tell(o)
+	if o.Result != rotation.Kept || fresh {
+		k.tell(o)
+	}
 }
 
-func (k *keeper) fail(log string, err error, now time.Time) {
+// record is what is remembered of a log.
+func (k *keeper) record(log string) *record {
 	r := k.records[log]
 	if r == nil {
-		r = &record{Baseline: now}
-		k.records[log] = r
+		r = &record{Baseline: k.config.Now()}
+		k.records[log], k.changed = r, true
 	}
-	if r.Error != err.Error() {
+	return r
+}
+
+// fail notes what could not be done with a file of a log.
+func (k *keeper) fail(log, base string, err error, now time.Time) {
+	if k.record(log).fail(base, err, now) {
 		k.journal.write(Event{Event: EventProblem, Log: log, Problem: err.Error(), Fix: fix(err)})
 	}
-	r.failed(err, now)
 	k.changed = true
 	k.tellFailure(log, err)
+}
+
+// cure notes that nothing is wrong with a file any more.
+func (k *keeper) cure(r *record, base string) {
+	if _, failed := r.Failed[base]; failed {
+		delete(r.Failed, base)
+		k.changed = true
+	}
 }
 
 // fix says what to do about an error.
@@ -382,11 +423,9 @@ func (k *keeper) relist(w wish) error {
 	if err != nil {
 		return err
 	}
-	if w.all || w.nowAll || k.logs == nil {
-		k.logs, k.refused = map[string]rotation.Log{}, refused
-	} else {
-		maps.DeleteFunc(k.logs, func(log string, _ rotation.Log) bool { return w.looksAt(log) })
-	}
+	maps.DeleteFunc(k.logs, func(log string, _ rotation.Log) bool { return w.looksAt(log) })
+	k.refused = slices.DeleteFunc(k.refused, func(r rotation.Refusal) bool { return w.looksAt(r.Log) })
+	k.refused = append(k.refused, refused...)
 	for _, l := range logs {
 		k.logs[l.Name] = l
 	}
@@ -414,10 +453,20 @@ func (k *keeper) settleDue() {
 			k.due = next
 		}
 	}
-	maps.DeleteFunc(k.records, func(log string, _ *record) bool {
-		_, there := k.logs[log]
+	maps.DeleteFunc(k.records, func(log string, r *record) bool {
+		l, there := k.logs[log]
 		k.changed = k.changed || !there
+		maps.DeleteFunc(r.Failed, func(base string, _ failure) bool {
+			return !segments[base] && (base != log || l.Live == nil)
+		})
 		return !there
 	})
+	kept := map[string]bool{}
+	for _, l := range k.logs {
+		if l.Live != nil && l.Live.Writer != rotation.Unknown {
+			kept[l.Name] = true
+		}
+	}
+	k.saver.keeps(kept)
 	maps.DeleteFunc(k.waiting, func(base string, _ rotation.Outcome) bool { return !segments[base] })
 }

@@ -39,7 +39,12 @@ func (k *keeper) now(ctx context.Context, logs []string, said chan []Rotation) e
 	k.waiters = append(k.waiters, one)
 	err := k.pass(ctx, w)
 	for log, r := range one.rotations {
-		if _, is := k.logs[log]; !is && r.Nothing {
+		if _, is := k.logs[log]; is || !r.Nothing {
+			continue
+		}
+		if w.nowAll {
+			delete(one.rotations, log) // gone since it was last seen
+		} else {
 			r.Error = "there is no such log" + k.suggest(log)
 		}
 	}
@@ -50,6 +55,11 @@ func (k *keeper) now(ctx context.Context, logs []string, said chan []Rotation) e
 func (k *keeper) suggest(log string) string {
 	if name, is := archive.Parse(log); is {
 		return fmt.Sprintf(": that is an archive of %s", name.Log)
+	}
+	for _, r := range k.refused {
+		if r.Base == log {
+			return " that can be rotated: " + r.Why
+		}
 	}
 	if _, ours := k.config.Policies.For(log); !ours {
 		return ", and no pattern has it"
@@ -94,12 +104,32 @@ func (k *keeper) reply() {
 				return false
 			}
 		}
-		all := make([]Rotation, 0, len(w.rotations))
-		for _, r := range w.rotations {
-			all = append(all, *r)
-		}
-		slices.SortFunc(all, func(a, b Rotation) int { return strings.Compare(a.Log, b.Log) })
-		w.said <- all
+		w.said <- w.all()
 		return true
 	})
+}
+
+func (w *waiter) all() []Rotation {
+	all := make([]Rotation, 0, len(w.rotations))
+	for _, r := range w.rotations {
+		all = append(all, *r)
+	}
+	slices.SortFunc(all, func(a, b Rotation) int { return strings.Compare(a.Log, b.Log) })
+	return all
+}
+
+// dismiss tells those who wait that there will be no more.
+func (k *keeper) dismiss(err error) {
+	why := "it is stopping"
+	if err != nil {
+		why = err.Error()
+	}
+	for _, w := range k.waiters {
+		for _, r := range w.rotations {
+			if r.Error == "" && len(r.Archives) == 0 {
+				r.Nothing, r.Error = false, why
+			}
+		}
+		w.said <- w.all()
+	}
 }

@@ -14,6 +14,7 @@ import (
 // there were any.
 func (k *keeper) prune(w wish) bool {
 	now := k.config.Now()
+	clear(k.unremoved)
 	gone := map[string]rotation.File{}
 	var all []rotation.File
 	for _, l := range k.logs {
@@ -44,7 +45,7 @@ func (k *keeper) prune(w wish) bool {
 	removed := map[string][]string{}
 	for _, file := range files {
 		if err := failed[file.Base]; err != nil {
-			k.fail(file.Name.Log, err, now)
+			k.unremoved[file.Base] = err.Error()
 			continue
 		}
 		removed[file.Name.Log] = append(removed[file.Name.Log], file.Base)
@@ -65,15 +66,15 @@ func (k *keeper) retained(files []rotation.File) []policy.Archive {
 	all := make([]policy.Archive, len(files))
 	for i, file := range files {
 		_, waits := k.waiting[file.Base]
-		all[i] = policy.Archive{Time: made(file), Part: file.Name.Part, Size: file.Allocated, Held: waits}
+		all[i] = policy.Archive{Time: made(file, k.config.Now()), Part: file.Name.Part, Size: file.Allocated, Held: waits}
 	}
 	return all
 }
 
-// made is when an archive was made. The numbered ones of logrotate do not say;
-// they have not been written to since.
-func made(file rotation.File) time.Time {
-	if file.Name.Kind == archive.Numbered {
+// made is when an archive was made. The numbered ones of logrotate do not say, and
+// those from when the clock was ahead not the truth; none was written to since.
+func made(file rotation.File, now time.Time) time.Time {
+	if file.Name.Kind == archive.Numbered || file.Name.Time.After(now.Add(25*time.Hour)) {
 		return file.Modified
 	}
 	return file.Name.Time

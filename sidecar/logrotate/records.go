@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -16,17 +18,18 @@ type record struct {
 	Baseline time.Time `json:"baseline"`
 	// Rotated is when it was last rotated; zero where it never was.
 	Rotated time.Time `json:"rotated,omitzero"`
-	// Error is why the last rotation failed; empty when it did not.
-	Error string `json:"error,omitempty"`
-	// Failures is how often in a row, Retry when it is tried again.
-	Failures int       `json:"failures,omitempty"`
-	Retry    time.Time `json:"retry,omitzero"`
+	// Failed is what could not be done the last time, by the file that it was
+	// to be done with.
+	Failed map[string]failure `json:"failed,omitempty"`
 	// Reopens: its writer was seen to make the file anew.
 	Reopens bool `json:"reopens,omitempty"`
-	// Saved counts how often it was set aside because its writer ended, in the
-	// hour that began at SavedSince.
-	Saved      int       `json:"saved,omitempty"`
-	SavedSince time.Time `json:"saved_since,omitzero"`
+}
+
+// failure is why something failed, how often in a row, and when it is tried again.
+type failure struct {
+	Error string    `json:"error"`
+	Times int       `json:"times"`
+	Retry time.Time `json:"retry"`
 }
 
 // The first retry comes soon, further ones ever later.
@@ -35,24 +38,38 @@ const (
 	lastRetry  = 30 * time.Minute
 )
 
-func (r *record) failed(err error, now time.Time) {
-	r.Error = err.Error()
-	r.Retry = now.Add(min(lastRetry, firstRetry<<min(r.Failures, 10)))
-	r.Failures++
-}
-
-func (r *record) succeeded() { r.Error, r.Failures, r.Retry = "", 0, time.Time{} }
-
-// maySave bounds how many archives a writer that ends again and again makes.
-func (r *record) maySave(now time.Time) bool {
-	if now.Sub(r.SavedSince).Abs() >= time.Hour {
-		r.Saved, r.SavedSince = 0, now
+// fail notes a failure, and says whether it is a new one.
+func (r *record) fail(base string, err error, now time.Time) (isNew bool) {
+	before := r.Failed[base]
+	if r.Failed == nil {
+		r.Failed = map[string]failure{}
 	}
-	r.Saved++
-	return r.Saved <= savesAnHour
+	r.Failed[base] = failure{
+		Error: err.Error(), Times: before.Times + 1,
+		Retry: now.Add(min(lastRetry, firstRetry<<min(before.Times, 10))),
+	}
+	return before.Error != err.Error()
 }
 
-const savesAnHour = 60
+// errors are what failed, in order of the files.
+func (r *record) errors() []string {
+	var all []string
+	for _, base := range slices.Sorted(maps.Keys(r.Failed)) {
+		all = append(all, r.Failed[base].Error)
+	}
+	return all
+}
+
+// retry is when the first of what failed is tried again; zero where nothing did.
+func (r *record) retry() time.Time {
+	var first time.Time
+	for _, f := range r.Failed {
+		if first.IsZero() || f.Retry.Before(first) {
+			first = f.Retry
+		}
+	}
+	return first
+}
 
 // recordsFile holds the records, by log, in the state folder.
 const recordsFile = "logs.json"

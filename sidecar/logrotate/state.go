@@ -70,14 +70,17 @@ func (d *daemon) publish(k *keeper) {
 	for _, l := range k.logs {
 		one := k.logState(l, now)
 		s.Logs = append(s.Logs, one)
-		if r := k.records[l.Name]; r != nil && r.Error != "" {
-			s.Reasons = append(s.Reasons, r.Error)
+		if r := k.records[l.Name]; r != nil {
+			s.Reasons = append(s.Reasons, r.errors()...)
 		}
 		s.need = max(s.need, min(one.SizeBytes, 256<<20)/4)
 	}
+	for _, why := range k.unremoved {
+		s.Reasons = append(s.Reasons, why)
+	}
 	for _, r := range k.refused {
-		if k.records[r.Base] != nil {
-			s.Reasons = append(s.Reasons, fmt.Sprintf("%s is not rotated: %s", r.Base, r.Why))
+		if r.Fault {
+			s.Reasons = append(s.Reasons, refusalText(r))
 		}
 	}
 	slices.SortFunc(s.Logs, func(a, b LogState) int { return cmp.Compare(a.Name, b.Name) })
@@ -97,9 +100,11 @@ func (k *keeper) notes() []string {
 		notes = append(notes, "this file system cannot give back what is archived beneath a writer that keeps its file: such logs grow until their writer ends")
 	}
 	for _, r := range k.refused {
-		notes = append(notes, fmt.Sprintf("%s is not rotated: %s", r.Base, r.Why))
+		if !r.Fault {
+			notes = append(notes, refusalText(r))
+		}
 	}
-	return notes
+	return append(notes, k.saver.notes()...)
 }
 
 func (k *keeper) logState(l rotation.Log, now time.Time) LogState {
@@ -107,8 +112,8 @@ func (k *keeper) logState(l rotation.Log, now time.Time) LogState {
 	if r := k.records[l.Name]; r != nil {
 		s.LastRotation = r.Rotated
 		switch {
-		case r.Error != "":
-			s.Result = r.Error
+		case len(r.Failed) > 0:
+			s.Result = r.errors()[0]
 		case !r.Rotated.IsZero():
 			s.Result = resultOK
 		}
@@ -123,20 +128,24 @@ func (k *keeper) logState(l rotation.Log, now time.Time) LogState {
 		}
 	}
 	for _, file := range l.Archives {
-		s.Archives = append(s.Archives, archiveState(file))
+		s.Archives = append(s.Archives, archiveState(file, now))
 	}
 	for _, file := range l.Segments {
 		if o, waits := k.waiting[file.Base]; waits {
 			s.Waiting = append(s.Waiting, WaitingState{File: file.Base, SizeBytes: content(file), Why: o.Why})
 		} else {
-			s.Archives = append(s.Archives, archiveState(file))
+			s.Archives = append(s.Archives, archiveState(file, now))
 		}
 	}
 	return s
 }
 
-func archiveState(file rotation.File) ArchiveState {
-	return ArchiveState{File: file.Base, Time: made(file).UTC(), SizeBytes: file.Size, Format: file.Name.Format.String()}
+func refusalText(r rotation.Refusal) string {
+	return fmt.Sprintf("%s is not rotated: %s", r.Base, r.Why)
+}
+
+func archiveState(file rotation.File, now time.Time) ArchiveState {
+	return ArchiveState{File: file.Base, Time: made(file, now).UTC(), SizeBytes: file.Size, Format: file.Name.Format.String()}
 }
 
 // silence is how long the keeper may show no sign of life: it looks up every
@@ -155,13 +164,11 @@ func (d *daemon) State() State {
 	s := *d.state.Load()
 	now := d.config.Now()
 	reasons := slices.Clone(s.Reasons)
-	quiet := time.Since(time.Unix(0, d.alive.Load()))
+	quiet := time.Since(d.began) - time.Duration(d.alive.Load())
 	switch overdue := now.Sub(s.Next); {
 	case quiet > silence:
 		reasons = append(reasons, fmt.Sprintf("the scheduler has been stuck for %s: restart the sidecar", quiet.Truncate(time.Second)))
-	case !s.Next.IsZero() && overdue > late && quiet > 2*tick:
-		// It is at work on a large one.
-	case !s.Next.IsZero() && overdue > late:
+	case !s.Next.IsZero() && overdue > late && !d.busy.Load():
 		reasons = append(reasons, fmt.Sprintf("a rotation has been due since %s", s.Next.Format(time.RFC3339)))
 	}
 	// As who this serves, not as who it is.

@@ -18,6 +18,8 @@ type change struct {
 	base   string
 	number int32
 	mask   uint32
+	// saved: it was set aside, for its last writer had closed it.
+	saved bool
 }
 
 // watcher is told by the kernel what happens to the files of a folder:
@@ -46,24 +48,26 @@ func newWatcher(folder string) (*watcher, error) {
 	return w, nil
 }
 
-// growth asks to be told once of the next line of a file. One that is gone is
-// not waited for.
-func (w *watcher) growth(base string) {
+// growth asks to be told once of the next line of a file, and says whether it
+// will be.
+func (w *watcher) growth(base string) (watched bool) {
 	for _, watched := range w.grows {
 		if watched == base {
-			return
+			return true
 		}
 	}
 	raw, err := w.file.SyscallConn()
 	if err != nil {
-		return
+		return false
 	}
 	_ = raw.Control(func(fd uintptr) {
 		number, err := unix.InotifyAddWatch(int(fd), filepath.Join(w.folder, base), unix.IN_MODIFY|unix.IN_ONESHOT|unix.IN_DONT_FOLLOW)
 		if err == nil {
 			w.grows[int32(number)] = base
+			watched = true
 		}
 	})
+	return watched
 }
 
 // grown is the file that was watched under a number, which ends with the first

@@ -38,33 +38,42 @@ func (f *Folder) SetAside(logs []Log) ([]File, map[string]error) {
 }
 
 func (f *Folder) setAside(l Log) (File, error) {
-	// Newer than all there is, also when the clock is not: the names keep the
-	// order in which the bytes were written.
+	name, err := f.rename(l.Name, l.Newest())
+	if err != nil {
+		return File{}, err
+	}
+	is, err := look(f.dir, name.String())
+	if err != nil {
+		return File{}, fmt.Errorf("setting %s aside: %w", l.Name, err)
+	}
+	return f.file(name.String(), name, is), nil
+}
+
+// rename gives a log's file the name of a segment that is newer than all there
+// is, also when the clock is not: the names keep the order in which the bytes
+// were written.
+func (f *Folder) rename(log string, newest time.Time) (archive.Name, error) {
 	at := f.options.Now().UTC().Truncate(time.Second)
-	if newest := l.Newest(); !at.After(newest) {
+	if !at.After(newest) {
 		at = newest.Add(time.Second)
 	}
 	for range 100 {
-		name, err := archive.New(l.Name, at, 0, archive.Plain)
+		name, err := archive.New(log, at, 0, archive.Plain)
 		if err != nil {
-			return File{}, fmt.Errorf("setting %s aside: %w", l.Name, err)
+			return name, fmt.Errorf("setting %s aside: %w", log, err)
 		}
 		f.options.Step("set aside")
-		err = f.sys.rename(f.dir, l.Name, name.String())
+		err = f.sys.rename(f.dir, log, name.String())
 		if errors.Is(err, unix.EEXIST) {
 			at = at.Add(time.Second)
 			continue
 		}
 		if err != nil {
-			return File{}, fmt.Errorf("setting %s aside: %w", l.Name, err)
+			return name, fmt.Errorf("setting %s aside: %w", log, err)
 		}
-		is, err := look(f.dir, name.String())
-		if err != nil {
-			return File{}, fmt.Errorf("setting %s aside: %w", l.Name, err)
-		}
-		return f.file(name.String(), name, is), nil
+		return name, nil
 	}
-	return File{}, fmt.Errorf("setting %s aside: the names up to that of %s are taken", l.Name, at.Format(time.RFC3339))
+	return archive.Name{}, fmt.Errorf("setting %s aside: the names up to that of %s are taken", log, at.Format(time.RFC3339))
 }
 
 // putBack gives a segment the log's name again, unless that is taken.

@@ -207,7 +207,10 @@ func (l Log) Newest() time.Time {
 
 // Refusal is a file that has a log's name and is not rotated.
 type Refusal struct {
-	Base, Why string
+	Base, Log, Why string
+	// Fault: it is a file, which some log's writer may have made, and no link or
+	// folder that somebody put there.
+	Fault bool
 }
 
 // Is says whether what os.Stat found is this folder.

@@ -17,7 +17,7 @@ import (
 
 // List is what there is of the logs whose names match, by name.
 func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
-	bases, err := f.bases()
+	bases, err := f.Bases()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,7 +45,7 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 			continue // gone meanwhile
 		}
 		if err != nil {
-			refused = append(refused, Refusal{base, err.Error()})
+			refused = append(refused, Refusal{Base: base, Log: name.Log, Why: err.Error(), Fault: true})
 			continue
 		}
 		why := is.unfit()
@@ -56,7 +56,7 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 			}
 		}
 		if why != "" {
-			refused = append(refused, Refusal{base, why})
+			refused = append(refused, Refusal{Base: base, Log: name.Log, Why: why, Fault: is.mode&unix.S_IFMT == unix.S_IFREG})
 			continue
 		}
 		present[is.inode] = true
@@ -85,8 +85,8 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 	return all, refused, nil
 }
 
-// bases are the names in the folder.
-func (f *Folder) bases() ([]string, error) {
+// Bases are the names in the folder, in order.
+func (f *Folder) Bases() ([]string, error) {
 	// A descriptor of its own, that begins at the beginning.
 	fd, err := unix.Openat(int(f.dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

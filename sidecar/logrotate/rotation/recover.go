@@ -14,7 +14,7 @@ import (
 // recover brings to an end what a process before left half done. What it cannot
 // read of the notes is a problem, and found out from the files themselves.
 func (f *Folder) recover() error {
-	bases, err := f.bases()
+	bases, err := f.Bases()
 	if err != nil {
 		return err
 	}
