@@ -229,6 +229,8 @@ def answer(command, identity=None):
     if command == "restart":
         writer.close()
         writer.open()
+        writer.limit = writer.config.get("lines", 0)
+        writer.resume()
     elif command == "truncate":
         writer.truncate()
     elif command == "close":
