@@ -3,6 +3,7 @@ package rotation
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -120,6 +121,14 @@ func (f *Folder) freeName(task Task, part int) (archive.Name, int, error) {
 func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, piece archive.Range, name archive.Name) (int64, error) {
 	temporary := name.Temporary()
 	defer func() { _ = unlink(f.dir, temporary) }()
+	first, err := firstData(file, was.size)
+	if err != nil {
+		return 0, err
+	}
+	head, err := headAt(file, first)
+	if err != nil {
+		return 0, err
+	}
 	bytes, err := f.compress(temporary, task, file, was, k, piece)
 	if err != nil {
 		return 0, err
@@ -131,10 +140,6 @@ func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, pie
 	// Its writer can still truncate it: through the descriptor that it has.
 	if now, err := look(file, ""); err != nil || now.size < was.size {
 		return 0, errors.Join(err, errShrunk)
-	}
-	first, err := firstData(file, was.size)
-	if err != nil {
-		return 0, err
 	}
 	f.options.Step("note piece")
 	noted := intent{Piece: true, Moves: []move{{
@@ -153,8 +158,11 @@ func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, pie
 			return err
 		}
 		f.options.Step("punch")
-		// Once more, as close to it as can be.
+		// Once more, as close to it as can be; it may have grown again since.
 		if now, err := look(file, ""); err != nil || now.size < was.size {
+			return errors.Join(err, errShrunk)
+		}
+		if now, err := headAt(file, first); err != nil || now != head {
 			return errors.Join(err, errShrunk)
 		}
 		if err := f.sys.punch(file, piece.End); err != nil {
@@ -175,6 +183,17 @@ func (f *Folder) takePiece(task Task, file *os.File, was facts, k knowledge, pie
 		return 0, err
 	}
 	return bytes, nil
+}
+
+// headAt is what a piece begins with: what its writer truncates and writes anew
+// begins with something else.
+func headAt(file *os.File, first int64) ([512]byte, error) {
+	var head [512]byte
+	_, err := file.ReadAt(head[:], first)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return head, err
 }
 
 // unfinish notes that something noted could not be completed. Nothing else is

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -38,20 +39,12 @@ func (f *Folder) archiveWhole(batch []free) []Outcome {
 	for i, one := range batch {
 		parts[i] = f.begin(one)
 	}
-	// Many at once: the disk then writes for all of them.
-	var syncing sync.WaitGroup
-	places := make(chan struct{}, syncsAtOnce)
 	f.options.Step("sync archives")
-	for i := range parts {
-		if p := &parts[i]; p.err == nil && p.temporary != "" {
-			syncing.Go(func() {
-				places <- struct{}{}
-				p.err = f.syncNamed(p.temporary)
-				<-places
-			})
+	atOnce(parts, func(p *part) {
+		if p.err == nil && p.temporary != "" {
+			p.err = f.syncNamed(p.temporary)
 		}
-	}
-	syncing.Wait()
+	})
 	err := f.finish(parts)
 	outcomes := make([]Outcome, len(parts))
 	for i, p := range parts {
@@ -62,13 +55,30 @@ func (f *Folder) archiveWhole(batch []free) []Outcome {
 				outcomes[i].Err = err
 			}
 		}
-		p.file.Close()
 	}
+	// With that the file system gives the segments' blocks back.
+	atOnce(parts, func(p *part) { p.file.Close() })
 	return outcomes
 }
 
-// syncsAtOnce is how many files are synced at the same time; each takes a thread.
-const syncsAtOnce = 32
+// waitingAtOnce is for how many files the disk is waited at the same time; each
+// takes a thread.
+const waitingAtOnce = 32
+
+// atOnce does something with all parts that waits for the disk, which then works
+// for many of them at once.
+func atOnce(parts []part, do func(p *part)) {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(waitingAtOnce, len(parts)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
+				do(&parts[i])
+			}
+		})
+	}
+	all.Wait()
+}
 
 func (p part) outcome(err error) Outcome {
 	o := Outcome{Segment: p.task.Segment, Result: Archived, Bytes: p.bytes}
