@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +65,8 @@ func list(folder *os.File, log string) (listing, error) {
 	for _, base := range bases {
 		if base == log {
 			l.items = append(l.items, item{Name{Log: log}, true})
+		} else if !strings.HasPrefix(base, log) {
+			continue // most of a large folder: it need not be parsed
 		} else if name, is := Parse(base); is && name.Log == log {
 			l.items = append(l.items, item{name, false})
 		}

@@ -120,6 +120,20 @@ func TestLinesSince(t *testing.T) {
 	}
 }
 
+// What follows bytes that are missing is not taken for the rest of a line.
+func TestLinesSinceBehindAHole(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"2026-11-27 06:00:00,000 old", "2026-11-27 06:00:00,000 an old line which is cut off", "2026"} {
+		f := newFilter(moment, nil)
+		got := string(f.pass([]byte("2026-11-27 06:00:00,000 old\n" + before)))
+		f.cut()
+		got += string(f.pass([]byte("2026-11-27 07:00:00,000 young\n")))
+		if got += string(f.end()); got != "2026-11-27 07:00:00,000 young\n" {
+			t.Errorf("behind %q, %q is let through", before, got)
+		}
+	}
+}
+
 // Whole archives that are older are not read; what is in the first that is not
 // is looked at line by line.
 func TestStreamSince(t *testing.T) {

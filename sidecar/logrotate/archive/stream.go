@@ -7,18 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// Lock is held while the files of a log are listed and opened, and while a part
-// of one is read from which the daemon takes what it has archived. The daemon
-// holds the same lock alone as long as anything is both in an archive and in
-// its source.
-type Lock interface {
-	Lock() error
-	Unlock() error
-}
 
 // Options are what a Stream may be told.
 type Options struct {
@@ -55,24 +44,18 @@ type Stream struct {
 
 	out        []byte // to be delivered; in buffer, or the filter's
 	buffer     []byte
+	moves      int // without anything read in between
 	incomplete int
 	reports    []error
 	err        error
 }
 
-// source is an item being read.
-type source struct {
-	item
-	file      *os.File
-	inode     uint64
-	modified  time.Time
-	reader    io.ReadCloser // of an archive; else nil
-	plain     *uncompressed
-	delivered int64
-}
-
 // chunk is how much is read at once, in bytes, and so how long the lock is held.
 const chunk = 128 << 10
+
+// mostMoves is how often a file may be moved before anything is read of it: more
+// is none of the daemon's doing.
+const mostMoves = 1000
 
 // Open begins a stream of a log of the folder. It is fs.ErrNotExist where there
 // is no file of that log. The folder stays the caller's.
@@ -96,12 +79,6 @@ func Open(folder *os.File, log string, options Options) (*Stream, error) {
 	}
 	return s, nil
 }
-
-// alone is the lock of a folder that nobody rotates.
-type alone struct{}
-
-func (alone) Lock() error   { return nil }
-func (alone) Unlock() error { return nil }
 
 // begin lists the files and opens those of others.
 func (s *Stream) begin() (err error) {
@@ -137,13 +114,6 @@ func (s *Stream) Close() error {
 	}
 	s.foreign, s.source = nil, nil
 	return nil
-}
-
-func (f *source) close() {
-	if f.reader != nil {
-		f.reader.Close()
-	}
-	f.file.Close()
 }
 
 // Read implements io.Reader. A stream of which something could not be read ends
@@ -209,6 +179,9 @@ func (s *Stream) step() error {
 
 // deliver hands on what was read, but for what has been handed on already.
 func (s *Stream) deliver(read []byte) {
+	if len(read) > 0 {
+		s.moves = 0
+	}
 	out, err := s.place.take(read)
 	switch {
 	case errors.Is(err, errLost):
@@ -227,7 +200,8 @@ func (s *Stream) after(err error) error {
 	switch from := s.source; {
 	case err == nil || from == nil:
 		return nil
-	case errors.Is(err, errMoved) && !from.foreign():
+	case errors.Is(err, errMoved) && !from.foreign() && s.moves < mostMoves:
+		s.moves++
 		s.again()
 		return nil
 	case errors.Is(err, io.EOF) && from.fixed():
@@ -287,7 +261,7 @@ func (s *Stream) readMoving() (int, error) {
 		return 0, err
 	}
 	i, is := s.listed.next(s.place.passed())
-	if !is || i != s.source.item || inode(s.folder, i.base()) != s.source.inode {
+	if !is || i != s.source.item {
 		return 0, errMoved
 	}
 	return s.source.read(s.buffer)
@@ -297,13 +271,22 @@ func (s *Stream) readMoving() (int, error) {
 // as there is none, the file's writer adds to it.
 func (s *Stream) goOn() error {
 	from := s.source
-	s.listed.settled = false // to be sure of it
 	if err := s.list(); err != nil {
 		return err
 	}
 	i, is := s.listed.next(s.place.passed())
-	if !is || i != from.item || inode(s.folder, i.base()) != from.inode {
+	if !is || i != from.item {
 		s.again()
+		return nil
+	}
+	if inode(s.folder, i.base()) != from.inode {
+		if s.place.seeking {
+			s.lost()
+			return nil
+		}
+		// Somebody else moved it away, and it has been read to its end.
+		s.place.giveUp()
+		s.drop()
 		return nil
 	}
 	if _, is := s.listed.next(i); is {
@@ -411,76 +394,10 @@ func (s *Stream) cut() {
 	}
 }
 
-// old tells whether all that is in an archive was written before what is wanted.
-// Its name says when it was set aside; its writer may have added to it later,
-// but not after the file itself was written.
-func (s *Stream) old(from *source) bool {
-	return from.fixed() && from.Time.Before(s.options.Since) && from.modified.Before(s.options.Since)
-}
-
-func (s *Stream) open(i item) (*source, error) {
-	file, stat, err := openRegular(s.folder, i.base())
-	if err != nil {
-		return nil, err
-	}
-	from := &source{item: i, file: file, inode: stat.Ino, modified: time.Unix(stat.Mtim.Unix())}
-	if !s.old(from) {
-		switch {
-		case i.Format != Plain && !i.Format.Writable():
-			_, err = NewReader(file, i.Format)
-		case i.Format != Plain:
-		case i.fixed():
-			from.plain = &uncompressed{file: file}
-		default:
-			from.plain = &uncompressed{file: file, gaps: s.options.Gaps}
-		}
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return from, nil
-}
-
-func (f *source) read(p []byte) (int, error) {
-	if f.plain != nil {
-		n, err := f.plain.Read(p)
-		f.delivered += int64(n)
-		return n, err
-	}
-	if f.reader == nil {
-		reader, err := NewReader(f.file, f.Format)
-		if err != nil {
-			return 0, err
-		}
-		f.reader = reader
-	}
-	n, err := f.reader.Read(p)
-	f.delivered += int64(n)
-	return n, err
-}
-
 // locked does something while the daemon changes nothing by halves.
 func (s *Stream) locked(do func() error) error {
 	if err := s.options.Lock.Lock(); err != nil {
 		return fmt.Errorf("waiting for the rotation of %s: %w", s.log, err)
 	}
 	return errors.Join(do(), s.options.Lock.Unlock())
-}
-
-// Flock is a lock on an open file by flock(2), shared with other readers.
-type Flock struct{ File *os.File }
-
-// Lock waits for the lock.
-func (f Flock) Lock() error { return f.flock(unix.LOCK_SH) }
-
-// Unlock gives it back.
-func (f Flock) Unlock() error { return f.flock(unix.LOCK_UN) }
-
-func (f Flock) flock(how int) error {
-	for {
-		if err := unix.Flock(int(f.File.Fd()), how); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

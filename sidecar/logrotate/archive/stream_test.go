@@ -192,6 +192,132 @@ func TestForeignArchivesAreRenamed(t *testing.T) {
 	}
 }
 
+// at does something the nth time that the reader waits for the lock.
+func at(n int, do func()) *between {
+	return &between{do: func() {
+		if n--; n == 0 {
+			do()
+		}
+	}}
+}
+
+// A writer that had looked before its file was set aside writes one more line to
+// it, and then goes on in the new one.
+func TestALateLine(t *testing.T) {
+	t.Parallel()
+	const segment = "server.log-20260101T000000Z"
+	for n := 1; n < 8; n++ {
+		f := folder(t, map[string][]byte{segment: []byte("early\n")})
+		got, reports, err := show(t, f, "server.log", Options{Lock: at(n, func() {
+			if err := errors.Join(
+				os.WriteFile(f.Name()+"/"+segment, []byte("early\nlate\n"), 0o600),
+				os.WriteFile(f.Name()+"/server.log", []byte("new\n"), 0o600),
+			); err != nil {
+				t.Error(err)
+			}
+		})})
+		if err != nil || len(reports) > 0 || got != "early\nlate\nnew\n" && (n < 5 || got != "early\n") {
+			t.Errorf("at lock %d: %q, %q, %v", n, got, reports, err)
+		}
+	}
+}
+
+// A hole at the beginning is removed from a file whose lines are all the same,
+// and it grows again.
+func TestCollapsedWhereAllIsTheSame(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{"server.log": nil})
+	path := f.Name() + "/server.log"
+	text := bytes.Repeat([]byte(strings.Repeat("x", 63)+"\n"), 10*block/64)
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteAt(text, 4*block); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(f, "server.log", Options{Lock: at(5, func() {
+		// As FALLOC_FL_COLLAPSE_RANGE does, which not every file system has.
+		_, err := file.WriteAt(append(text, text...), 0)
+		if err != nil {
+			t.Error(err)
+		}
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got, err := readAll(s, block, func() {})
+	if err != io.EOF || len(got) != 2*len(text) {
+		t.Errorf("%d bytes of %d, %v", len(got), 2*len(text), err)
+	}
+}
+
+// Somebody else rotates the live file while it is read.
+func TestAnotherFileInItsPlace(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{"server.log": bytes.Repeat([]byte("old\n"), chunk)})
+	got, reports, err := show(t, f, "server.log", Options{Lock: at(4, func() {
+		if err := errors.Join(
+			os.Rename(f.Name()+"/server.log", f.Name()+"/server.log.1"),
+			os.WriteFile(f.Name()+"/server.log", []byte("new\n"), 0o600),
+		); err != nil {
+			t.Error(err)
+		}
+	})})
+	if err != nil || len(reports) > 0 || got != strings.Repeat("old\n", chunk)+"new\n" {
+		t.Errorf("%d bytes, %q, %v", len(got), reports, err)
+	}
+}
+
+// One archive is removed while it is read, which it goes on being; the next one
+// is there.
+func TestRemovedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	const first = "server.log-20260101T000000Z.gz"
+	f := folder(t, map[string][]byte{
+		first: compress(t, Gzip, []byte("1")), "server.log-20260102T000000Z.gz": compress(t, Gzip, []byte("2")), "server.log": []byte("3"),
+	})
+	got, reports, err := show(t, f, "server.log", Options{Lock: at(3, func() {
+		if err := os.Remove(f.Name() + "/" + first); err != nil {
+			t.Error(err)
+		}
+	})})
+	if err != nil || len(reports) > 0 || got != "123" {
+		t.Errorf("%q, %q, %v", got, reports, err)
+	}
+}
+
+// A file that is another one each time it is looked at does not keep a reader
+// for ever.
+func TestMovedForEver(t *testing.T) {
+	t.Parallel()
+	names := []string{"server.log", "server.log-20260101T000000Z"}
+	f := folder(t, map[string][]byte{names[0]: []byte("x")})
+	_, reports, err := show(t, f, "server.log", Options{Lock: &between{do: func() {
+		if err := os.Rename(f.Name()+"/"+names[0], f.Name()+"/"+names[1]); err != nil {
+			t.Error(err)
+		}
+		slices.Reverse(names)
+	}}})
+	var incomplete *Incomplete
+	if !errors.As(err, &incomplete) || len(reports) == 0 {
+		t.Errorf("%q, %v", reports, err)
+	}
+}
+
+// A change that comes within the resolution of the file system's clock does not
+// show in the folder's time.
+func TestAFolderThatWasJustChangedIsListedAgain(t *testing.T) {
+	t.Parallel()
+	f := folder(t, map[string][]byte{"server.log": nil})
+	l, err := list(f, "server.log")
+	if err != nil || l.current(f) {
+		t.Errorf("what was listed right after a change is trusted, %v", err)
+	}
+}
+
 // The folder of a log is not listed again for each part of it that is read, once
 // it is certain that a change would show.
 func TestAQuietFolderIsListedOnce(t *testing.T) {

@@ -41,7 +41,7 @@ func (u *uncompressed) Read(p []byte) (int, error) {
 	// What its writer adds from here on is read the next time: the gaps are those
 	// of this size.
 	size := stat.Size
-	if moved, err := u.moved(size); err != nil {
+	if moved, err := u.moved(); err != nil {
 		return 0, err
 	} else if moved {
 		return 0, errMoved
@@ -73,10 +73,7 @@ func (u *uncompressed) Read(p []byte) (int, error) {
 }
 
 // moved tells whether the file has changed before the place where it is read.
-func (u *uncompressed) moved(size int64) (bool, error) {
-	if size < u.at {
-		return true, nil
-	}
+func (u *uncompressed) moved() (bool, error) {
 	head, _, err := dataAfter(u.file, 0)
 	if u.at == 0 {
 		u.head = head
