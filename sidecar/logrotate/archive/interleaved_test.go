@@ -193,20 +193,20 @@ func TestReadersBesideADaemon(t *testing.T) {
 		d := newDaemon(t, rand.New(rand.NewPCG(7, uint64(holds))), t.TempDir(), Gzip, holds)
 		defer d.close()
 		busy := t.TempDir() + "/busy"
-		lock := func() Flock {
+		lock := func() flock {
 			file, err := os.OpenFile(busy, os.O_CREATE|os.O_RDONLY, 0o600)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { file.Close() })
-			return Flock{file}
+			return flock{file}
 		}
-		alone, shared := lock(), []Flock{lock(), lock()}
+		alone, shared := lock(), []flock{lock(), lock()}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			for range 600 {
-				d.must("locking", alone.flock(unix.LOCK_EX))
+				d.must("locking", alone.how(unix.LOCK_EX))
 				d.step()
 				d.must("unlocking", alone.Unlock())
 			}
@@ -254,4 +254,19 @@ func TestReadersBesideADaemon(t *testing.T) {
 func (e *extent) Write(p []byte) (int, error) {
 	e.add(p)
 	return len(p), nil
+}
+
+// flock is a lock on an open file by flock(2), shared with other readers.
+type flock struct{ file *os.File }
+
+func (f flock) Lock() error { return f.how(unix.LOCK_SH) }
+
+func (f flock) Unlock() error { return f.how(unix.LOCK_UN) }
+
+func (f flock) how(how int) error {
+	for {
+		if err := unix.Flock(int(f.file.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }

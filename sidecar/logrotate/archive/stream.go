@@ -9,6 +9,15 @@ import (
 	"time"
 )
 
+// Lock is held while the files of a log are listed and opened, and while a part
+// of one is read from which the daemon takes what it has archived. The daemon
+// holds the same lock alone as long as anything is both in an archive and in
+// its source.
+type Lock interface {
+	Lock() error
+	Unlock() error
+}
+
 // Options are what a Stream may be told.
 type Options struct {
 	// Lock is nil where nobody rotates.
@@ -79,6 +88,12 @@ func Open(folder *os.File, log string, options Options) (*Stream, error) {
 	}
 	return s, nil
 }
+
+// alone is the lock of a folder that nobody rotates.
+type alone struct{}
+
+func (alone) Lock() error   { return nil }
+func (alone) Unlock() error { return nil }
 
 // begin lists the files and opens those of others.
 func (s *Stream) begin() (err error) {

@@ -374,23 +374,3 @@ func TestHolesAndGaps(t *testing.T) {
 		t.Errorf("%d bytes, want %d; %q; %v", len(got), len(want), reports, err)
 	}
 }
-
-func TestFlock(t *testing.T) {
-	t.Parallel()
-	path := t.TempDir() + "/busy"
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	opened := func() Flock {
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { file.Close() })
-		return Flock{file}
-	}
-	one, two := opened(), opened()
-	if err := errors.Join(one.Lock(), two.Lock(), two.Unlock(), one.Unlock()); err != nil {
-		t.Error(err)
-	}
-}
