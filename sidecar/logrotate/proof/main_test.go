@@ -2,6 +2,7 @@ package proof
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// Most of what these tests do is to wait.
+	_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	if os.Getenv(inside) != "" {
 		if err := settle(os.Getenv(inside)); err != nil {
 			fmt.Fprintln(os.Stderr, "proof:", err)

@@ -80,6 +80,21 @@ func (s *sidecar) now(logs ...string) []logrotate.Rotation {
 	return a.Now
 }
 
+// failures is what cannot be rotated now, and why.
+func (s *sidecar) failures() (all []string) {
+	s.t.Helper()
+	a, err := s.ask("now")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, one := range a.Now {
+		if one.Error != "" {
+			all = append(all, one.Error)
+		}
+	}
+	return all
+}
+
 // fine is now, where no log may fail.
 func (s *sidecar) fine(logs ...string) {
 	s.t.Helper()
