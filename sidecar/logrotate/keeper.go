@@ -409,7 +409,7 @@ func (k *keeper) conclude(w wish) error {
 			return err
 		}
 	}
-	k.settleDue()
+	k.settleDue(w)
 	if !k.changed {
 		return nil
 	}
@@ -441,8 +441,8 @@ func (k *keeper) match(w wish) func(log string) bool {
 }
 
 // settleDue finds when the next log is due, and forgets logs that are gone.
-func (k *keeper) settleDue() {
-	now := k.config.Now()
+func (k *keeper) settleDue(w wish) {
+	now, before := k.config.Now(), k.due
 	k.due = time.Time{}
 	segments := map[string]bool{}
 	for _, l := range k.logs {
@@ -452,6 +452,10 @@ func (k *keeper) settleDue() {
 		if next := k.next(l, now); !next.IsZero() && (k.due.IsZero() || next.Before(k.due)) {
 			k.due = next
 		}
+	}
+	if !w.all && !w.nowAll && !before.IsZero() && !now.Before(before) {
+		// What made it due may be a log that was not looked at now.
+		k.due = before
 	}
 	maps.DeleteFunc(k.records, func(log string, r *record) bool {
 		l, there := k.logs[log]
