@@ -176,3 +176,13 @@ func run(t *testing.T, name string, arguments ...string) string {
 	}
 	return string(output)
 }
+
+// inode is the number of a file.
+func inode(t *testing.T, path string) uint64 {
+	t.Helper()
+	var is unix.Stat_t
+	if err := unix.Stat(path, &is); err != nil {
+		t.Fatal(err)
+	}
+	return is.Ino
+}
