@@ -35,6 +35,8 @@ type daemon struct {
 	config   Config
 	journal  *journal
 	requests chan func(context.Context, *keeper) error
+	// keeping: there is a keeper that takes requests.
+	keeping atomic.Bool
 	// state is as of the keeper's last look; busy says whether it is at work, and
 	// alive when it last did anything, in nanoseconds since began: clocks are
 	// put right.
@@ -114,8 +116,8 @@ func (d *daemon) answer(ctx context.Context, asked request) answer {
 		state := d.State()
 		return answer{State: &state}
 	case "now":
-		if reasons := d.config.Problems; len(reasons) > 0 {
-			return answer{Error: "nothing is rotated: " + reasons[0]}
+		if !d.keeping.Load() {
+			return answer{Error: d.silent().Error()}
 		}
 		said := make(chan []Rotation, 1)
 		rotate := func(ctx context.Context, k *keeper) error { return k.now(ctx, asked.Logs, said) }

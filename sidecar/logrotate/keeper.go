@@ -78,6 +78,8 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	go func() { failed <- k.watcher.read(ctx, seen) }()
 	go k.saver.forward(ctx, seen, changes)
 
+	d.keeping.Store(true)
+	defer d.keeping.Store(false)
 	k.journal.write(Event{Event: EventStarted})
 	everything := wish{all: true, first: true}
 	if err := k.relist(everything); err != nil {
