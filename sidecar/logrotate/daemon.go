@@ -35,8 +35,8 @@ type daemon struct {
 	config   Config
 	journal  *journal
 	requests chan func(context.Context, *keeper) error
-	// keeping: there is a keeper that takes requests.
-	keeping atomic.Bool
+	// unable: there is no keeper, and no telling when there will be one.
+	unable atomic.Bool
 	// state is as of the keeper's last look; busy says whether it is at work, and
 	// alive when it last did anything, in nanoseconds since began: clocks are
 	// put right.
@@ -91,6 +91,7 @@ func Serve(ctx context.Context, c Config) error {
 			d.journal.write(Event{Event: EventProblem, Problem: said, Fix: fix(err)})
 		}
 		d.state.Store(&State{Folder: c.Folder, Reasons: []string{"nothing is rotated: " + said}})
+		d.unable.Store(true)
 		select {
 		case <-ctx.Done():
 		case <-time.After(comeback):
@@ -107,6 +108,7 @@ func (d *daemon) stop(problems []string) {
 		d.journal.write(Event{Event: EventProblem, Problem: p, Fix: "put it right, then inmanta-docker up"})
 	}
 	d.state.Store(&State{Folder: d.config.Folder, Reasons: problems})
+	d.unable.Store(true)
 }
 
 // answer answers a request.
@@ -116,7 +118,7 @@ func (d *daemon) answer(ctx context.Context, asked request) answer {
 		state := d.State()
 		return answer{State: &state}
 	case "now":
-		if !d.keeping.Load() {
+		if d.unable.Load() {
 			return answer{Error: d.silent().Error()}
 		}
 		said := make(chan []Rotation, 1)

@@ -78,8 +78,7 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	go func() { failed <- k.watcher.read(ctx, seen) }()
 	go k.saver.forward(ctx, seen, changes)
 
-	d.keeping.Store(true)
-	defer d.keeping.Store(false)
+	d.unable.Store(false)
 	k.journal.write(Event{Event: EventStarted})
 	everything := wish{all: true, first: true}
 	if err := k.relist(everything); err != nil {
@@ -95,8 +94,8 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		k.reply()
 		d.publish(k)
+		k.reply()
 		timer.Reset(k.wait())
 		d.busy.Store(false)
 		select {
