@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 
 	// What runs inside containers knows nothing of what puts them there.
 	"sidecar/authorizedkeys": {},
+	"sidecar/passwd":         {},
 	"sidecar/privilege":      {},
 	"sidecar/probe":          {},
 	"sidecar/process":        {},
@@ -57,7 +58,7 @@ var mayImport = map[string][]string{
 	"sidecar/rsync/wire":     {},
 	"sidecar/scp":            {},
 	"sidecar/sftp":           {},
-	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
+	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
 	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},

@@ -5,20 +5,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/authorizedkeys"
+	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 )
 
 // Config is all that the server is told.
 type Config struct {
 	// Account is whom sessions belong to; no other name may log in.
-	Account Account
+	Account passwd.Account
 	// Environment is what every session gets, as NAME=value.
 	Environment []string
 	// Keys are read again at each attempt to log in.
@@ -31,18 +29,8 @@ type Config struct {
 	Limits Limits
 }
 
-// Account is a line of /etc/passwd.
-type Account struct {
-	Name, Home, Shell string
-	UID, GID          int
-	Groups            []int
-}
-
 // Where things are in the container.
 const (
-	// accountName is the user of the orchestrator's image that owns the
-	// orchestrator's files.
-	accountName = "inmanta"
 	// HostKeyFolder is the volume that holds the host keys.
 	HostKeyFolder = "/etc/inmanta-sidecar/host-keys"
 	// keysVariable holds authorized keys, new-line separated.
@@ -55,79 +43,18 @@ const Grace = 10 * time.Second
 // FromEnvironment is the configuration in the container. self is the path of
 // this binary.
 func FromEnvironment(environ []string, self string) (Config, error) {
-	account, err := findAccount(accountName)
+	account, err := passwd.Find(passwd.Inmanta)
 	if err != nil {
 		return Config{}, err
 	}
 	return Config{
 		Account:     account,
-		Environment: sessionEnvironment(environ, account),
+		Environment: account.Environment(environ),
 		Keys:        KeySources{Variable: lookup(environ, keysVariable), Paths: authorizedkeys.Places},
 		Launcher:    []string{self, "session"},
 		SFTP:        []string{self, "sftp-server", "report"},
 		Limits:      DefaultLimits,
 	}, nil
-}
-
-// findAccount looks a user up. A shell that lets nobody in is what images give
-// accounts of services: their sessions get one that does.
-func findAccount(name string) (Account, error) {
-	entry, err := user.Lookup(name)
-	if err != nil {
-		return Account{}, fmt.Errorf("the image has no user %s, so it is not an orchestrator's: %w", name, err)
-	}
-	account := Account{Name: name, Home: entry.HomeDir}
-	if account.UID, err = strconv.Atoi(entry.Uid); err != nil {
-		return Account{}, fmt.Errorf("reading the user id of %s: %w", name, err)
-	}
-	if account.GID, err = strconv.Atoi(entry.Gid); err != nil {
-		return Account{}, fmt.Errorf("reading the group id of %s: %w", name, err)
-	}
-	groups, err := entry.GroupIds()
-	if err != nil {
-		return Account{}, fmt.Errorf("reading the groups of %s: %w", name, err)
-	}
-	for _, group := range groups {
-		if id, err := strconv.Atoi(group); err == nil && id != 0 {
-			account.Groups = append(account.Groups, id)
-		}
-	}
-	if account.Shell, err = loginShell(name); err != nil {
-		return Account{}, err
-	}
-	return account, nil
-}
-
-// loginShell is the first of the user's shells that the image has.
-func loginShell(name string) (string, error) {
-	text, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		return "", fmt.Errorf("reading the shell of %s: %w", name, err)
-	}
-	candidates := shells(string(text), name)
-	for _, shell := range candidates {
-		if info, err := os.Stat(shell); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return shell, nil
-		}
-	}
-	return "", fmt.Errorf("the image has none of the shells %s: sessions cannot run anything", strings.Join(candidates, ", "))
-}
-
-// shells are what passwd(5) says is a user's shell, unless that lets nobody in,
-// and then those that nearly every image has.
-func shells(passwd, name string) []string {
-	usual := []string{"/bin/bash", "/bin/sh"}
-	for line := range strings.Lines(passwd) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) != 7 || fields[0] != name {
-			continue
-		}
-		if shell := fields[6]; filepath.IsAbs(shell) && !slices.Contains([]string{"nologin", "false"}, filepath.Base(shell)) {
-			return append([]string{shell}, usual...)
-		}
-		return usual // a further line of that name is nobody's
-	}
-	return usual
 }
 
 // KeySources is where authorized keys come from.
