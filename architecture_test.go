@@ -48,9 +48,12 @@ var mayImport = map[string][]string{
 	// What runs inside containers knows nothing of what puts them there.
 	"sidecar/authorizedkeys": {},
 	"sidecar/passwd":         {},
+	"sidecar/peer":           {},
 	"sidecar/privilege":      {},
+	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
 	"sidecar/probe":          {},
 	"sidecar/process":        {},
+	"sidecar/release":        {},
 	"sidecar/rsync":          {"sidecar/rsync/delta", "sidecar/rsync/filter", "sidecar/rsync/tree", "sidecar/rsync/wire"},
 	"sidecar/rsync/delta":    {"sidecar/rsync/wire"},
 	"sidecar/rsync/filter":   {},
@@ -58,7 +61,7 @@ var mayImport = map[string][]string{
 	"sidecar/rsync/wire":     {},
 	"sidecar/scp":            {},
 	"sidecar/sftp":           {},
-	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
+	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
 	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
