@@ -36,19 +36,22 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "topology"},
-	"readiness":    {"orchestrator"},
+	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "sidecar/modulesource", "topology"},
+	"readiness":    {"orchestrator", "sidecar/initrecord"},
 	"ui":           {},
 
 	"command": {
 		".", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
-		"preflight", "readiness", "settings", "topology", "ui",
+		"preflight", "readiness", "settings", "sidecar/initrecord", "topology", "ui",
 	},
 
 	// What runs inside containers knows nothing of what puts them there.
 	"sidecar/authorizedkeys": {},
 	"sidecar/passwd":         {},
 	"sidecar/peer":           {},
+	"sidecar/initrecord":     {},
+	"sidecar/modelinit":      {"sidecar/initrecord", "sidecar/modulesource", "sidecar/privilege", "sidecar/process"},
+	"sidecar/modulesource":   {},
 	"sidecar/privilege":      {},
 	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
 	"sidecar/probe":          {},
@@ -64,7 +67,7 @@ var mayImport = map[string][]string{
 	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
-	"cmd/inmanta-sidecar": {"sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
+	"cmd/inmanta-sidecar": {"sidecar/modelinit", "sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
 	"cmd/host-engine":     {"host", "ui"},
 	"cmd/dist":            {"."},
 	"cmd/docs":            {"command", "settings"},

@@ -97,14 +97,15 @@ func Root() *cobra.Command { return (&app{}).root() }
 // Outputs is one value of what each verb prints with --json, for its schema.
 func Outputs() map[string]any {
 	return map[string]any{
-		"explain":    topology.Explanation{},
-		"image list": []image.Listed{},
-		"preflight":  findings{},
-		"status":     status{},
-		"up":         outcome{},
-		"up failure": readiness.Report{},
-		"up plan":    plan.Plan{},
-		"version":    versions{},
+		"explain":     topology.Explanation{},
+		"image list":  []image.Listed{},
+		"init-module": lastRun{},
+		"preflight":   findings{},
+		"status":      status{},
+		"up":          outcome{},
+		"up failure":  readiness.Report{},
+		"up plan":     plan.Plan{},
+		"version":     versions{},
 	}
 }
 
@@ -146,7 +147,7 @@ up would change. As there, -f - is a compose file from standard input.`,
 
 	root.AddGroup(&cobra.Group{ID: "own", Title: "Commands:"}, &cobra.Group{ID: "stock", Title: "Commands as in docker compose:"})
 	for _, verb := range []*cobra.Command{
-		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.preflightVerb(),
+		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.initModuleVerb(), a.preflightVerb(),
 		a.explainVerb(), a.imageVerb(), a.versionVerb(),
 	} {
 		verb.GroupID = "own"

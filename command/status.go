@@ -45,7 +45,9 @@ type status struct {
 	// Database is what it says of itself; absent when it does not answer.
 	Database *database.Status `json:"database,omitempty"`
 	// SSH is how to reach the ssh sidecar; absent where none runs.
-	SSH        *sshAccess            `json:"ssh,omitempty"`
+	SSH *sshAccess `json:"ssh,omitempty"`
+	// Init is the init sidecar's last run; absent where none is on record.
+	Init       *lastRun              `json:"init,omitempty"`
 	Containers []readiness.Container `json:"containers"`
 	// Drift is where what runs differs from what the files say.
 	Drift []plan.Node `json:"drift"`
@@ -125,11 +127,12 @@ func (s survey) look(ctx context.Context) (status, error) {
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var apiErr, databaseErr, sshErr, driftErr error
+	var apiErr, databaseErr, sshErr, initErr, driftErr error
 	var group sync.WaitGroup
 	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
 	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
+	group.Go(func() { found.Init, initErr = s.lastRun(patient, containers) })
 	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
 	group.Wait()
 	if ctx.Err() != nil {
@@ -138,7 +141,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	if driftErr != nil {
 		return found, driftErr
 	}
-	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr)
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, initErr)
 	return found, nil
 }
 
@@ -231,6 +234,8 @@ func judge(found status, services []string, unanswered ...error) (health, []stri
 			case c.State == "running":
 				running++
 				reasons = append(reasons, c.Name+" is unhealthy")
+			case service == topology.Init && found.Init != nil && found.Init.Problem != "":
+				reasons = append(reasons, fmt.Sprintf("%s is %s: %s", c.Name, containerState(c), found.Init.Problem))
 			default:
 				reasons = append(reasons, c.Name+" is "+containerState(c))
 			}

@@ -42,6 +42,9 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 			facts = append(facts, ui.Fact{Key: "host keys", Value: hostKeyLines(s.SSH.HostKeys)})
 		}
 	}
+	if s.Init != nil {
+		facts = append(facts, ui.Fact{Key: "init", Value: s.Init.line(now)})
+	}
 	u.KeyValues(facts)
 	if len(s.Containers) > 0 {
 		u.Table([]string{"SERVICE", "CONTAINER", "STATE", "SINCE", "RESTARTS", "IMAGE"}, containerRows(s.Containers, now))

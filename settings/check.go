@@ -3,7 +3,9 @@ package settings
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -79,6 +81,44 @@ func password(value string) (what, fix string) {
 	}
 	if strings.TrimSpace(value) != value {
 		return "the password begins or ends with a space", fixed
+	}
+	return "", ""
+}
+
+// What stands in a URL ends up in `docker inspect`, so there is no room for a
+// password: pip takes those of an index from a .netrc.
+func indexURLs(value string) (what, fix string) {
+	for word := range strings.FieldsSeq(value) {
+		_, address, named := strings.Cut(word, "=") // uv's NAME=URL
+		if !named || strings.Contains(word[:strings.Index(word, "=")], "/") {
+			address = word
+		}
+		if what, fix := plainURL(address, "http", "https", "file"); what != "" {
+			return what, fix
+		}
+	}
+	return "", ""
+}
+
+func proxy(value string) (what, fix string) {
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	parsed, err := url.Parse(value)
+	if err != nil || parsed.Host == "" {
+		return "the proxy is no URL", "write one such as http://proxy.example.com:3128"
+	}
+	return "", ""
+}
+
+func plainURL(value string, schemes ...string) (what, fix string) {
+	parsed, err := url.Parse(value)
+	if err != nil || !slices.Contains(schemes, parsed.Scheme) || parsed.Host == "" && parsed.Scheme != "file" {
+		return "a package index is no URL", "write one such as https://pypi.example.com/simple"
+	}
+	if _, secret := parsed.User.Password(); secret {
+		return "the URL of a package index holds a password, which `docker inspect` would show",
+			"take it out of the URL, and mount a .netrc with it in an overlay of your own (docs/sidecars/init.md)"
 	}
 	return "", ""
 }

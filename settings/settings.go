@@ -37,6 +37,13 @@ const (
 	ModuleRepoURL     = "INMANTA_MODULE_REPO_URL"
 	ModuleRepoBranch  = "INMANTA_MODULE_REPO_BRANCH"
 	PytestArguments   = "INMANTA_PYTEST_ARGUMENTS"
+	ModuleRepoToken   = "INMANTA_MODULE_REPO_TOKEN"
+	ModuleRepoKey     = "INMANTA_MODULE_REPO_SSH_KEY"
+	ModuleRepoHosts   = "INMANTA_MODULE_REPO_KNOWN_HOSTS"
+	CABundle          = "INMANTA_CA_BUNDLE"
+	OfflineFolder     = "INMANTA_OFFLINE_FOLDER"
+	PipIndexURL       = "PIP_INDEX_URL"
+	PipExtraIndexURL  = "PIP_EXTRA_INDEX_URL"
 	CodeServerIP      = "INMANTA_CODE_SERVER_IP"
 	CodeServerPort    = "INMANTA_CODE_SERVER_PORT"
 )
@@ -94,6 +101,54 @@ var All = []Setting{
 	{
 		Name: PytestArguments, Default: "tests", UsedBy: "docker-compose.init.yml",
 		Description: "The arguments to give to pytest when running the initialization tests.",
+	},
+	{
+		Name: ModuleRepoToken, UsedBy: "docker-compose.init.yml", Check: password, Secret: true,
+		Description: "The token or password for that repo over https; the user, where the host wants one, goes into the url.",
+	},
+	{
+		Name: ModuleRepoKey, UsedBy: "docker-compose.init.yml", Secret: true,
+		Description: "The private key for that repo over ssh, without a passphrase: the whole file, between single quotes.",
+	},
+	{
+		Name: ModuleRepoHosts, UsedBy: "docker-compose.init.yml",
+		Description: "The host keys of that repo's host, as lines of a known_hosts file (`ssh-keyscan`); over ssh, no other is believed.",
+	},
+	{
+		Name: CABundle, Default: "/dev/null", UsedBy: "docker-compose.init.yml",
+		Description: "A file of the **host** with the certificate authorities that the init sidecar and the orchestrator's own installations believe, in PEM; the images' own where it is not set.",
+	},
+	{
+		Name: OfflineFolder, Default: "/dev/null", UsedBy: "docker-compose.init.yml",
+		Description: "A folder of the **host** that takes the place of the network: wheels in `wheels/`, and repositories that the url names as `/srv/inmanta-offline/…`.",
+	},
+	{
+		Name: PipIndexURL, UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "The package index that the init sidecar and the orchestrator's own installations use, in place of PyPI.",
+	},
+	{
+		Name: PipExtraIndexURL, UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "Further package indexes, separated by spaces.",
+	},
+	{
+		Name: "UV_DEFAULT_INDEX", UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "The package index of tests that install with uv.",
+	},
+	{
+		Name: "UV_INDEX", UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "Further package indexes of tests that install with uv, separated by spaces.",
+	},
+	{
+		Name: "HTTP_PROXY", UsedBy: "docker-compose.init.yml", Check: proxy,
+		Description: "The proxy through which the init sidecar and the orchestrator's own installations reach http urls.",
+	},
+	{
+		Name: "HTTPS_PROXY", UsedBy: "docker-compose.init.yml", Check: proxy,
+		Description: "The same for https urls.",
+	},
+	{
+		Name: "NO_PROXY", UsedBy: "docker-compose.init.yml",
+		Description: "The hosts that are reached without a proxy, separated by commas.",
 	},
 	{
 		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,

@@ -11,6 +11,7 @@ const (
 	Database       = "db"
 	Orchestrator   = "server"
 	SSH            = "ssh"
+	Init           = "init"
 	PasswordConfig = "database-password"
 )
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
 	"github.com/inmanta/inmanta-docker/sidecar/scp"
@@ -28,12 +29,15 @@ Usage:
   inmanta-sidecar ssh                    serve ssh, as docker-compose.ssh.yml has it
   inmanta-sidecar ssh health             say whether it does: logs in, and runs a command
   inmanta-sidecar ssh host-keys          print the public host keys
+  inmanta-sidecar init                   initialise the orchestrator, as docker-compose.init.yml has it
+  inmanta-sidecar init credential|here|rsync …  for git and pytest; the init sidecar calls them
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar version
   inmanta-sidecar help
 
-Exit codes: 0 it is so, 1 it is not, with one sentence on standard error.
+Exit codes: 0 it is so, 1 it is not, with one sentence on standard error. init
+has one for each way in which it fails: see docs/sidecars/init.md.
 `
 
 // standIns are programs that the image does not have and clients ask for by
@@ -47,12 +51,21 @@ func main() {
 	if program, ok := standIns[filepath.Base(os.Args[0])]; ok {
 		os.Exit(program(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	err := run(os.Args[1:], os.Stdout)
+	if code := exitCode(0); errors.As(err, &code) {
+		os.Exit(int(code)) // everything has been said
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		// Never 2: the engine reserves it for health checks.
 		os.Exit(1)
 	}
 }
+
+// exitCode ends the process with it.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // run does what the arguments ask for.
 func run(args []string, out io.Writer) error {
@@ -64,6 +77,8 @@ func run(args []string, out io.Writer) error {
 		return runProbe(rest)
 	case "ssh":
 		return runSSH(rest, out)
+	case "init":
+		return runInit(rest, out)
 	case "sftp-server":
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
@@ -106,4 +121,19 @@ func runSSH(args []string, out io.Writer) error {
 		return err
 	}
 	return errors.New("ssh takes nothing, `health` or `host-keys`")
+}
+
+func runInit(args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return exitCode(modelinit.Main(out))
+	}
+	switch args[0] {
+	case "credential":
+		return modelinit.Credential(args[1:], os.Stdin, out)
+	case "here":
+		return modelinit.Here(args[1:])
+	case "rsync":
+		return exitCode(rsync.Main(modelinit.LocalCopy(args[1:]), os.Stdin, out, os.Stderr))
+	}
+	return errors.New("init takes nothing; git and pytest, which it starts, call the rest")
 }

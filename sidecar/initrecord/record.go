@@ -63,6 +63,18 @@ type Tests struct {
 	Skipped int `json:"skipped"`
 }
 
+// String says how many passed, in words.
+func (t Tests) String() string {
+	said := fmt.Sprintf("%d passed", t.Passed)
+	if t.Failed > 0 {
+		said += fmt.Sprintf(", %d failed", t.Failed)
+	}
+	if t.Skipped > 0 {
+		said += fmt.Sprintf(", %d skipped", t.Skipped)
+	}
+	return said
+}
+
 // MostFailing is how many failing tests a record names.
 const MostFailing = 50
 
