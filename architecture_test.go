@@ -47,13 +47,13 @@ var mayImport = map[string][]string{
 
 	// What runs inside containers knows nothing of what puts them there.
 	"sidecar/authorizedkeys": {},
+	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
 	"sidecar/passwd":         {},
 	"sidecar/peer":           {},
 	"sidecar/initrecord":     {},
-	"sidecar/modelinit":      {"sidecar/initrecord", "sidecar/modulesource", "sidecar/privilege", "sidecar/process"},
+	"sidecar/modelinit":      {"sidecar/initrecord", "sidecar/modulesource", "sidecar/passwd", "sidecar/privilege", "sidecar/process"},
 	"sidecar/modulesource":   {},
 	"sidecar/privilege":      {},
-	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
 	"sidecar/probe":          {},
 	"sidecar/process":        {},
 	"sidecar/release":        {},
@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"sidecar/ssh":            {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
 	"cmd/inmanta-docker":  {"command"},
-	"cmd/inmanta-sidecar": {"sidecar/modelinit", "sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
+	"cmd/inmanta-sidecar": {"sidecar/codeserver", "sidecar/modelinit", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
 	"cmd/host-engine":     {"host", "ui"},
 	"cmd/dist":            {"."},
 	"cmd/docs":            {"command", "settings"},

@@ -9,10 +9,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
+	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
 	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
+	"github.com/inmanta/inmanta-docker/sidecar/release"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
 	"github.com/inmanta/inmanta-docker/sidecar/scp"
 	"github.com/inmanta/inmanta-docker/sidecar/ssh"
@@ -26,6 +29,10 @@ const usage = `Runs inside the containers of an inmanta-docker deployment.
 Usage:
   inmanta-sidecar probe http URL         say whether a plain http URL answers 2xx
   inmanta-sidecar probe tcp HOST:PORT    say whether something listens there
+  inmanta-sidecar code                   serve an editor, as docker-compose.code.yml has it
+  inmanta-sidecar code health            say whether it does
+  inmanta-sidecar code password          print what lets somebody in to it
+  inmanta-sidecar code install …         unpack a release of it; inmanta-docker calls it
   inmanta-sidecar ssh                    serve ssh, as docker-compose.ssh.yml has it
   inmanta-sidecar ssh health             say whether it does: logs in, and runs a command
   inmanta-sidecar ssh host-keys          print the public host keys
@@ -75,6 +82,8 @@ func run(args []string, out io.Writer) error {
 	switch verb, rest := args[0], args[1:]; verb {
 	case "probe":
 		return runProbe(rest)
+	case "code":
+		return runCode(rest, out)
 	case "ssh":
 		return runSSH(rest, out)
 	case "init":
@@ -104,6 +113,40 @@ func runProbe(args []string) error {
 		}
 	}
 	return errors.New("probe takes `http URL` or `tcp HOST:PORT`")
+}
+
+func runCode(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 0:
+		return codeserver.Run(out)
+	case len(args) == 1 && args[0] == "health":
+		return codeserver.Health()
+	case len(args) == 1 && args[0] == "password":
+		word, err := codeserver.Password()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, word)
+		return err
+	case len(args) == 4 && args[0] == "install":
+		return installCode(args[1], args[2], args[3], out)
+	}
+	return errors.New("code takes nothing, `health`, `password`, or `install TARBALL SHA256 FOLDER`")
+}
+
+// installCode unpacks a tarball of code-server into a folder, for this machine.
+func installCode(tarball, checksum, folder string, out io.Writer) error {
+	file, err := os.Open(tarball)
+	if err != nil {
+		return fmt.Errorf("opening the tarball: %w", err)
+	}
+	defer file.Close()
+	installed, err := release.Install(folder, file, checksum, runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, installed.Version)
+	return err
 }
 
 func runSSH(args []string, out io.Writer) error {
