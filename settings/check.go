@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/distribution/reference"
 )
@@ -119,6 +120,46 @@ func plainURL(value string, schemes ...string) (what, fix string) {
 	if _, secret := parsed.User.Password(); secret {
 		return "the URL of a package index holds a password, which `docker inspect` would show",
 			"take it out of the URL, and mount a .netrc with it in an overlay of your own (docs/sidecars/init.md)"
+	}
+	return "", ""
+}
+
+// leastCodeServerPassword is in characters. What has a shell behind it is tried.
+const leastCodeServerPassword = 8
+
+func codeServerPassword(value string) (what, fix string) {
+	if what, fix := password(value); what != "" {
+		return what, fix
+	}
+	if utf8.RuneCountInString(value) < leastCodeServerPassword {
+		return fmt.Sprintf("the password has fewer than %d characters", leastCodeServerPassword), "write a longer one (inmanta-docker init generates a good one)"
+	}
+	return "", ""
+}
+
+func codeServerLogin(value string) (what, fix string) {
+	if value != "password" && value != "none" {
+		return fmt.Sprintf("%q is neither password nor none", value), "write password; or none, which lets in everybody on this host"
+	}
+	return "", ""
+}
+
+var hostNameForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`)
+
+func hostNames(value string) (what, fix string) {
+	for name := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		if !hostNameForm.MatchString(name) {
+			return fmt.Sprintf("%q is not the name of a host", name), "write names alone, separated by commas: code.example.com (no http://, no port)"
+		}
+	}
+	return "", ""
+}
+
+var sha256Form = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+func sha256(value string) (what, fix string) {
+	if !sha256Form.MatchString(value) {
+		return fmt.Sprintf("%q is not a SHA-256 in hexadecimal", value), "write the 64 digits that sha256sum prints"
 	}
 	return "", ""
 }

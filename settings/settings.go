@@ -46,6 +46,14 @@ const (
 	PipExtraIndexURL  = "PIP_EXTRA_INDEX_URL"
 	CodeServerIP      = "INMANTA_CODE_SERVER_IP"
 	CodeServerPort    = "INMANTA_CODE_SERVER_PORT"
+	CodeServerSecret  = "INMANTA_CODE_SERVER_PASSWORD"
+	CodeServerLogin   = "INMANTA_CODE_SERVER_LOGIN"
+	CodeServerNames   = "INMANTA_CODE_SERVER_NAMES"
+	CodeServerCert    = "INMANTA_CODE_SERVER_CERTIFICATE"
+	CodeServerKey     = "INMANTA_CODE_SERVER_KEY"
+	CodeServerVSIX    = "INMANTA_CODE_SERVER_EXTENSIONS"
+	CodeServerTarball = "INMANTA_CODE_SERVER_TARBALL"
+	CodeServerSHA256  = "INMANTA_CODE_SERVER_SHA256"
 )
 
 // All are the settings, in the order of the README's table.
@@ -157,6 +165,38 @@ var All = []Setting{
 	{
 		Name: CodeServerPort, Default: "8080", UsedBy: "docker-compose.code.yml", Check: port,
 		Description: "On which port of the **host** the code server sidecar is made available.",
+	},
+	{
+		Name: CodeServerSecret, UsedBy: "docker-compose.code.yml", Check: codeServerPassword, Secret: true,
+		Description: "The password that lets somebody in to the code server. `inmanta-docker init` generates one; where there is none, the sidecar makes one up, and `docker exec inmanta-code-sidecar inmanta-sidecar code password` shows it.",
+	},
+	{
+		Name: CodeServerLogin, Default: "password", UsedBy: "docker-compose.code.yml", Check: codeServerLogin,
+		Description: "`password`, or `none`: whoever reaches the code server is let in, which takes an ip that only the host itself has.",
+	},
+	{
+		Name: CodeServerNames, UsedBy: "docker-compose.code.yml", Check: hostNames,
+		Description: "The host names, separated by commas, by which browsers may ask for the code server, besides addresses, `localhost` and those of its certificate.",
+	},
+	{
+		Name: CodeServerCert, Default: "/dev/null", UsedBy: "docker-compose.code.yml",
+		Description: "A file of the **host** with the certificate (and those that lead to its authority) with which the code server speaks https, in PEM.",
+	},
+	{
+		Name: CodeServerKey, Default: "/dev/null", UsedBy: "docker-compose.code.yml",
+		Description: "A file of the **host** with the private key of that certificate, in PEM.",
+	},
+	{
+		Name: CodeServerVSIX, Default: "/dev/null", UsedBy: "docker-compose.code.yml",
+		Description: "A folder of the **host** with `.vsix` files: extensions that the code server installs when it starts, without a network.",
+	},
+	{
+		Name: CodeServerTarball, UsedBy: "docker-compose.code.yml",
+		Description: "Where code-server comes from, if not from its project's releases: a tarball, or the folder it is in, on the **host** or at a url.",
+	},
+	{
+		Name: CodeServerSHA256, UsedBy: "docker-compose.code.yml", Check: sha256,
+		Description: "The SHA-256 of that tarball, if it is not the release that this version is made for. Of a tarball on the host, the file `SHA256SUMS` beside it says it, too.",
 	},
 }
 

@@ -12,6 +12,7 @@ const (
 	Orchestrator   = "server"
 	SSH            = "ssh"
 	Init           = "init"
+	Code           = "code"
 	PasswordConfig = "database-password"
 )
 

@@ -31,7 +31,7 @@ const (
 // into the volume at root, and makes it the current one. Whatever it leaves
 // when it fails, or is killed, is no release: the next one clears it away.
 func Install(root string, tarball io.Reader, checksum, processor string) (Manifest, error) {
-	if !checksumForm.MatchString(checksum) {
+	if !isChecksum(checksum) {
 		return Manifest{}, fmt.Errorf("%q is not a SHA-256 in hexadecimal", checksum)
 	}
 	volume, err := os.OpenRoot(root)
@@ -319,7 +319,7 @@ func (u *unpacking) version() (string, error) {
 		return "", fmt.Errorf("the tarball is no release of code-server: %w", err)
 	}
 	var about struct{ Version string }
-	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&about); err != nil || !versionForm.MatchString(about.Version) {
+	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&about); err != nil || !isWord(about.Version) {
 		return "", errors.New("the tarball is no release of code-server: its package.json gives no version")
 	}
 	return about.Version, nil

@@ -34,7 +34,7 @@ func Verified(root, checksum, processor string) (Installed, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Installed{}, ErrAbsent
 	}
-	if err != nil || !checksumForm.MatchString(current) {
+	if err != nil || !isChecksum(current) {
 		return Installed{}, fmt.Errorf("what is current in the volume is no release: %q", current)
 	}
 	if checksum != "" && checksum != current {

@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/privilege"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
