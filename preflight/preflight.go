@@ -49,6 +49,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 	if s.Project != nil {
 		r.files()
 		r.keys()
+		r.module()
 	}
 	if f.Answered {
 		r.engine()

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/initrecord"
 	"github.com/inmanta/inmanta-docker/sidecar/modulesource"
@@ -117,7 +115,7 @@ func FromEnvironment(environ []string, places Places) (Config, error) {
 	}
 	if c.Key != "" {
 		c.Key += "\n" // which OpenSSH's form ends with
-		add("INMANTA_MODULE_REPO_SSH_KEY", checkKey(c.Key))
+		add("INMANTA_MODULE_REPO_SSH_KEY", modulesource.CheckKey(c.Key))
 	}
 	if strings.ContainsFunc(c.Token, func(r rune) bool { return r < ' ' }) {
 		add("INMANTA_MODULE_REPO_TOKEN", problem.Problem{ID: "token", What: "the token has more than one line", Fix: "write the token alone"})
@@ -145,19 +143,6 @@ func value(environ []string, name, otherwise string) string {
 		}
 	}
 	return otherwise
-}
-
-// checkKey says why a private key cannot be used.
-func checkKey(text string) error {
-	_, err := ssh.ParseRawPrivateKey([]byte(text))
-	var encrypted *ssh.PassphraseMissingError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &encrypted):
-		return problem.Problem{ID: "key-encrypted", What: "the key has a passphrase, and nobody is there to type it", Fix: "make a deploy key without one: ssh-keygen -t ed25519 -N ''"}
-	}
-	return problem.Problem{ID: "key", What: "it is no private key that can be read", Fix: "put in the whole file, from -----BEGIN to END-----, between single quotes"}
 }
 
 // readableFile says whether everybody may read a file that holds something.

@@ -6,19 +6,18 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"os/user"
 	"regexp"
-	"strconv"
 	"syscall"
 
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/initrecord"
+	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 	"github.com/inmanta/inmanta-docker/sidecar/privilege"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
-// account is the user of the orchestrator's image that owns the orchestrator's files.
-const account = "inmanta"
+// accountName is the user of the orchestrator's image that owns the orchestrator's files.
+const accountName = "inmanta"
 
 // Main is the sidecar: it writes what happens to log, and returns its exit code.
 func Main(log io.Writer) initrecord.Code {
@@ -47,32 +46,21 @@ func (j *job) becomeUser() error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("started as user %d: it takes root to take over a fresh volume and to read the repository's credentials; the overlay's `user:` has to stay as it is", os.Getuid())
 	}
-	entry, err := user.Lookup(account)
+	account, err := passwd.Find(accountName)
 	if err != nil {
-		return failure{
-			code: initrecord.CodeSettings, what: fmt.Sprintf("the image has no user %s, so it is not an orchestrator's", account),
-			fix: "set INMANTA_ORCHESTRATOR_IMAGE to an image of the orchestrator",
-		}
-	}
-	uid, err := strconv.Atoi(entry.Uid)
-	if err != nil {
-		return fmt.Errorf("reading the user id of %s: %w", account, err)
-	}
-	gid, err := strconv.Atoi(entry.Gid)
-	if err != nil {
-		return fmt.Errorf("reading the group id of %s: %w", account, err)
+		return failure{code: initrecord.CodeSettings, what: err.Error(), fix: "set INMANTA_ORCHESTRATOR_IMAGE to an image of the orchestrator"}
 	}
 	if j.config.Self, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding the sidecar's own binary: %w", err)
 	}
 	j.config.Launcher = []string{j.config.Self, "session"}
-	if err := takeOver(j.config.folders(), uid, gid); err != nil {
+	if err := takeOver(j.config.folders(), account.UID, account.GID); err != nil {
 		return err
 	}
 	if err := offerRsync(j.config.Self); err != nil {
 		return err
 	}
-	if err := privilege.Guard(privilege.Identity{UID: uid, GID: gid}); err != nil {
+	if err := privilege.Guard(privilege.Identity{UID: account.UID, GID: account.GID, Groups: account.Groups}); err != nil {
 		return fmt.Errorf("giving up root, without which nothing is run: %w", err)
 	}
 	return nil

@@ -4,6 +4,7 @@
 package modulesource
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -13,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/kballard/go-shellquote"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/inmanta/inmanta-docker/problem"
 )
@@ -129,6 +131,25 @@ func CheckBranch(name string) error {
 		}
 	}
 	return nil
+}
+
+// CheckKey says why a private key cannot be used.
+func CheckKey(text string) error {
+	_, err := ssh.ParseRawPrivateKey([]byte(text))
+	var encrypted *ssh.PassphraseMissingError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &encrypted):
+		return problem.Problem{
+			ID: "module-key", What: "the repository's private key has a passphrase, and nobody is there to type it",
+			Fix: "make a deploy key without one: ssh-keygen -t ed25519 -N '' -f deploy-key",
+		}
+	}
+	return problem.Problem{
+		ID: "module-key", What: "the repository's private key cannot be read",
+		Fix: "put in the whole file, from -----BEGIN to END-----, between single quotes",
+	}
 }
 
 // Arguments splits pytest's arguments as a shell would: quotes and backslashes
