@@ -160,13 +160,12 @@ func pytestFailure(code int, o outcome, lines, arguments []string) *failure {
 
 // usage is the line in which pytest says what it does not take.
 func usage(lines []string) string {
-	for _, l := range lines {
-		if _, why, ok := strings.Cut(l, "ERROR: "); ok {
-			return why
+	for _, mark := range []string{"error: ", "ERROR: "} {
+		for _, l := range lines {
+			if _, why, ok := strings.Cut(l, mark); ok {
+				return why
+			}
 		}
-	}
-	if line, ok := says(lines, "error: "); ok {
-		return line
 	}
 	return last(lines)
 }

@@ -57,7 +57,7 @@ func (j *job) tokenSocket() string { return filepath.Join(j.config.work(), "toke
 // That a repository on a mounted volume is somebody else's is no danger: nothing
 // in it is run.
 func (j *job) prepareGit() error {
-	config := "[safe]\n\tdirectory = *\n[http]\n\tlowSpeedLimit = 1\n\tlowSpeedTime = 20\n[advice]\n\tdetachedHead = false\n"
+	config := "[safe]\n\tdirectory = *\n[http]\n\tlowSpeedLimit = 1\n\tlowSpeedTime = 10\n[advice]\n\tdetachedHead = false\n"
 	if j.config.Token != "" {
 		config += fmt.Sprintf("[credential]\n\thelper = \"!%s init credential %s\"\n", j.config.Self, j.tokenSocket())
 	}
