@@ -175,7 +175,7 @@ func pipFailure(lines []string, log string) failure {
 		return fail(initrecord.CodeWheel, otherPythons, "a package is not made for the orchestrator's Python: %s", strings.TrimPrefix(line, "ERROR: "))
 	}
 	if name := firstMatch(lines, missing); name != "" {
-		if line, unreachable := says(lines, "Retrying (", "Could not fetch URL", "HTTP error 40", "HTTP error 50"); unreachable {
+		if line, unreachable := says(lines, "Retrying (", "Could not fetch URL", "HTTP error 40", "HTTP error 50", notSecure); unreachable {
 			return indexFailure(line, lines)
 		}
 		project := normalised(regexp.MustCompile(`[\[<>=!~; ].*`).ReplaceAllString(name, ""))
@@ -201,7 +201,16 @@ func pipFailure(lines []string, log string) failure {
 	return fail(initrecord.CodeInstall, "see all that pip says: inmanta-docker logs init", "the module cannot be installed: %s", strings.TrimPrefix(line, "ERROR: "))
 }
 
+// notSecure is what pip says of an index over plain http.
+const notSecure = "is not a trusted or secure host"
+
 func indexFailure(line string, lines []string) failure {
+	if _, plain := says(lines, notSecure); plain {
+		return failure{
+			code: initrecord.CodeIndex, what: "pip does not believe a package index over plain http",
+			fix: "write its https URL into PIP_INDEX_URL, or set PIP_TRUSTED_HOST for both services in an overlay of your own",
+		}
+	}
 	f := failure{code: initrecord.CodeIndex, what: "the package index cannot be reached: " + line, fix: "check PIP_INDEX_URL, proxies and the network; without one, set INMANTA_OFFLINE_FOLDER"}
 	if _, tls := says(lines, "CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "SSLError", "SSLCertVerificationError"); tls {
 		f.what, f.fix = "the package index shows a certificate that is not trusted", "set INMANTA_CA_BUNDLE to a file with the authority that made it"

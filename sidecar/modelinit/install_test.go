@@ -84,6 +84,11 @@ ERROR: ResolutionImpossible: for help visit https://pip.pypa.io`,
 		code: initrecord.CodeIndex, says: []string{"certificate", "INMANTA_CA_BUNDLE"},
 	},
 	{
+		name: "an index over plain http",
+		text: "WARNING: The repository located at pypi.example.com is not a trusted or secure host and is being ignored.\nERROR: No matching distribution found for pytest",
+		code: initrecord.CodeIndex, says: []string{"plain http", "PIP_TRUSTED_HOST"},
+	},
+	{
 		name: "no room",
 		text: "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
 		code: initrecord.CodeDiskFull, says: []string{"full"},
