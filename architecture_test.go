@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"deployment": {".", "settings"},
 	"topology":   {"deployment", "settings"},
 
+	"codeserver":   {"lock", "sidecar/release"},
 	"engine":       {},
 	"database":     {"engine"},
 	"orchestrator": {},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 	"ui":           {},
 
 	"command": {
-		".", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
+		".", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
 		"preflight", "readiness", "settings", "sidecar/initrecord", "topology", "ui",
 	},
 

@@ -22,13 +22,22 @@ import (
 // waiting for the engine's next health check. The database's password is tried
 // before anything that needs it is touched.
 func (s survey) carryOut(ctx context.Context, report progress.Report) error {
-	if s.plan.Empty() {
-		return nil
-	}
 	if s.has(plan.Image, plan.Pull) {
 		if err := s.engine.Pull(ctx, s.stack.Project, report); err != nil {
 			return err
 		}
+	}
+	taken, err := s.takeCodeServer(ctx, report)
+	if err != nil {
+		return err
+	}
+	if taken && !s.changes(topology.Code) {
+		if err := s.renewCode(ctx, report); err != nil {
+			return err
+		}
+	}
+	if s.plan.Empty() {
+		return nil
 	}
 	tried, err := s.tryRunning(ctx)
 	if err != nil {

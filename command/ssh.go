@@ -61,7 +61,7 @@ func (a *app) ssh(ctx context.Context, request sshRequest) error {
 		return err
 	}
 	if _, ok := stack.Project.Services[topology.SSH]; !ok {
-		return noSSH(d)
+		return missingOverlay(d, topology.SSH, "ssh sidecar")
 	}
 	e, err := a.reach(ctx)
 	if err != nil {
@@ -69,7 +69,7 @@ func (a *app) ssh(ctx context.Context, request sshRequest) error {
 	}
 	defer e.Close()
 	s := survey{deployment: d, stack: stack, engine: e}
-	c, err := s.sshContainer(ctx)
+	c, err := s.sidecarContainer(ctx, topology.SSH, "ssh sidecar")
 	if err != nil {
 		return err
 	}
@@ -113,36 +113,36 @@ func (a *app) ssh(ctx context.Context, request sshRequest) error {
 	return fmt.Errorf("starting %s: %w", client, err)
 }
 
-// noSSH is the problem that the topology has no ssh sidecar.
-func noSSH(d deployment.Deployment) problem.Problem {
+// missingOverlay is the problem that the topology lacks an overlay, and so what it has.
+func missingOverlay(d deployment.Deployment, overlay, what string) problem.Problem {
 	var files []string
 	for _, f := range d.Files {
 		files = append(files, "-f "+f.Name())
 	}
 	return problem.Problem{
-		ID: "no-ssh-sidecar", Where: d.Dir, What: "this deployment has no ssh sidecar",
-		Fix: fmt.Sprintf("add it: inmanta-docker %s -f %s up", strings.Join(files, " "), deployment.OverlayFile(topology.SSH)),
+		ID: "no-" + strings.ReplaceAll(what, " ", "-"), Where: d.Dir, What: "this deployment has no " + what,
+		Fix: fmt.Sprintf("add it: inmanta-docker %s -f %s up", strings.Join(files, " "), deployment.OverlayFile(overlay)),
 	}
 }
 
-// sshContainer is the ssh sidecar's container, which runs and is not known to be unwell.
-func (s survey) sshContainer(ctx context.Context) (readiness.Container, error) {
+// sidecarContainer is a sidecar's container, which runs and is not known to be unwell.
+func (s survey) sidecarContainer(ctx context.Context, service, what string) (readiness.Container, error) {
 	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
 	if err != nil {
 		return readiness.Container{}, err
 	}
 	for _, c := range containers {
-		if c.Service != topology.SSH {
+		if c.Service != service {
 			continue
 		}
-		p := problem.Problem{ID: "ssh-down", Where: c.Name, Fix: "start it: inmanta-docker up"}
+		p := problem.Problem{ID: service + "-down", Where: c.Name, Fix: "start it: inmanta-docker up"}
 		switch {
 		case c.State == "paused":
-			p.What, p.Fix = "the ssh sidecar is paused", "docker unpause "+c.Name
+			p.What, p.Fix = "the "+what+" is paused", "docker unpause "+c.Name
 		case c.State != "running":
-			p.What = "the ssh sidecar does not run: it is " + containerState(c)
+			p.What = "the " + what + " does not run: it is " + containerState(c)
 		case c.Health == "unhealthy":
-			p.ID, p.What, p.Fix = "ssh-unhealthy", "the ssh sidecar is unhealthy", "see what it says: inmanta-docker logs "+topology.SSH
+			p.ID, p.What, p.Fix = service+"-unhealthy", "the "+what+" is unhealthy", "see what it says: inmanta-docker logs "+service
 			if len(c.Probes) > 0 && c.Probes[len(c.Probes)-1].Output != "" {
 				p.What += ": " + c.Probes[len(c.Probes)-1].Output
 			}
@@ -152,7 +152,7 @@ func (s survey) sshContainer(ctx context.Context) (readiness.Container, error) {
 		return c, p
 	}
 	return readiness.Container{}, problem.Problem{
-		ID: "ssh-down", Where: s.deployment.Dir, What: "the ssh sidecar has no container", Fix: "start it: inmanta-docker up",
+		ID: service + "-down", Where: s.deployment.Dir, What: "the " + what + " has no container", Fix: "start it: inmanta-docker up",
 	}
 }
 

@@ -46,6 +46,8 @@ type status struct {
 	Database *database.Status `json:"database,omitempty"`
 	// SSH is how to reach the ssh sidecar; absent where none runs.
 	SSH *sshAccess `json:"ssh,omitempty"`
+	// CodeURL is where the code sidecar's editor is reached; absent where none runs.
+	CodeURL string `json:"code_url,omitempty"`
 	// Init is the init sidecar's last run; absent where none is on record.
 	Init       *lastRun              `json:"init,omitempty"`
 	Containers []readiness.Container `json:"containers"`
@@ -124,6 +126,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 		return found, err
 	}
 	found.Containers = append([]readiness.Container{}, containers...)
+	found.CodeURL = s.askCode(containers)
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

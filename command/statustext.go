@@ -42,6 +42,7 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 			facts = append(facts, ui.Fact{Key: "host keys", Value: hostKeyLines(s.SSH.HostKeys)})
 		}
 	}
+	facts = append(facts, codeFacts(s)...)
 	if s.Init != nil {
 		facts = append(facts, ui.Fact{Key: "init", Value: s.Init.line(now)})
 	}

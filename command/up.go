@@ -191,6 +191,8 @@ func (a *app) showServing(ctx context.Context, u *ui.UI, s survey, result readin
 			version, where = product, found.URL
 		case topology.SSH:
 			where = sshAddress(c, s.engine.Host()).Command
+		case topology.Code:
+			where = s.codeURL(c)
 		case topology.Init:
 			if found.Init != nil {
 				version, where = found.Init.version(), found.Init.outcome()

@@ -94,6 +94,7 @@ func (r *report) static() {
 		r.services()
 		r.twins()
 		r.sharedPorts()
+		r.code()
 	}
 }
 

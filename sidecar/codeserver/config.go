@@ -28,7 +28,8 @@ const (
 	keyFile         = "/etc/inmanta-sidecar/code/tls/key.pem"
 	// extensionsFolder holds .vsix files to install.
 	extensionsFolder = "/etc/inmanta-sidecar/code/extensions"
-	// environments is where the orchestrator keeps its environments' projects.
+	// environments is where the orchestrator keeps its environments' projects, once
+	// it has started; it is looked for when somebody opens the editor.
 	environments = "/var/lib/inmanta/server"
 )
 
@@ -75,18 +76,23 @@ func splitNames(text string) []string {
 	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
 }
 
+// isGiven says that somebody put something there: where nothing is set, the
+// compose file mounts /dev/null.
+func isGiven(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&fs.ModeDevice == 0
+}
+
 // readTLS reads the user's certificate and key; nil where there is neither.
 // warning says what is wrong with a certificate that is served all the same.
 func readTLS(certificate, key string, now time.Time) (settings *tls.Config, warning string, err error) {
-	_, without := os.Stat(certificate)
-	_, keyless := os.Stat(key)
-	switch {
-	case errors.Is(without, fs.ErrNotExist) && errors.Is(keyless, fs.ErrNotExist):
+	switch certified, keyed := isGiven(certificate), isGiven(key); {
+	case !certified && !keyed:
 		return nil, "", nil
-	case errors.Is(without, fs.ErrNotExist):
-		return nil, "", fmt.Errorf("there is a key for https and no certificate: put it at %s", certificate)
-	case errors.Is(keyless, fs.ErrNotExist):
-		return nil, "", fmt.Errorf("there is a certificate for https and no key: put it at %s", key)
+	case !certified:
+		return nil, "", errors.New("there is a key for https and no certificate: set INMANTA_CODE_SERVER_CERTIFICATE to its file")
+	case !keyed:
+		return nil, "", errors.New("there is a certificate for https and no key: set INMANTA_CODE_SERVER_KEY to its file")
 	}
 	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {

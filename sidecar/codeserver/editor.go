@@ -62,7 +62,7 @@ func (e *editor) command(arguments ...string) *exec.Cmd {
 	}
 	output := &lines{say: func(line string) { e.journal.write(event{Event: eventEditor, Text: line}) }}
 	command := &exec.Cmd{
-		Path: words[0], Args: words, Env: e.environment, Dir: e.folder,
+		Path: words[0], Args: words, Env: e.environment, Dir: "/",
 		Stdout: output, Stderr: output,
 		// What it leaves running may hold its output open.
 		WaitDelay:   time.Second,

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,11 +20,12 @@ const extensionPatience = 2 * time.Minute
 // installed before, by content. Those that fail are told, and tried again at the
 // next start: an editor without an extension is better than none.
 func (e *editor) installExtensions(ctx context.Context, folder, home string) {
+	if !isGiven(folder) {
+		return
+	}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			e.journal.write(event{Event: eventProblem, Problem: "the folder of extensions cannot be read: " + err.Error(), Fix: "let everybody read it: chmod -R a+rX"})
-		}
+		e.journal.write(event{Event: eventProblem, Problem: "the folder of extensions cannot be read: " + err.Error(), Fix: "let everybody read it: chmod -R a+rX"})
 		return
 	}
 	for _, entry := range entries {

@@ -101,7 +101,7 @@ func Run(log io.Writer) error {
 	e := &editor{
 		release: installed, launcher: []string{self, "session"}, environment: account.Environment(os.Environ()),
 		configuration: filepath.Join(runFolder, configurationName), socket: socketPath(runFolder),
-		folder: firstFolder(environments), children: &process.Nursery{}, journal: j,
+		folder: environments, children: &process.Nursery{}, journal: j,
 	}
 	// Zombies cost little: no reason to serve nobody.
 	go mind(j, func() error { return e.children.Bury(context.Background()) })
@@ -124,14 +124,6 @@ func prepareRun(run string, account passwd.Account) error {
 		return fmt.Errorf("preparing %s: %w", run, err)
 	}
 	return nil
-}
-
-// firstFolder is what the editor opens: the environments, once there are any.
-func firstFolder(environments string) string {
-	if info, err := os.Stat(environments); err == nil && info.IsDir() {
-		return environments
-	}
-	return filepath.Dir(environments)
 }
 
 // verify finds the release in the volume, reading every byte of it.
