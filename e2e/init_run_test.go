@@ -83,12 +83,11 @@ def test_sidecar_is_closed():
             pass
 
 def test_secrets_are_gone():
-    for name in ("token", "ssh-key"):
-        try:
-            pathlib.Path(f"/run/secrets/inmanta-module-repo-{name}").read_text()
-            raise AssertionError(name)
-        except PermissionError:
-            pass
+    try:
+        pathlib.Path("/run/secrets/inmanta-module-repo-token").read_text()
+        raise AssertionError("the token can be read")
+    except PermissionError:
+        pass
     secret = "hunter" + "22"
     assert secret not in str(os.environ)
     for root in ("/var/lib/inmanta", "/var/lib/inmanta-init", "/var/cache/inmanta-init"):
@@ -106,7 +105,7 @@ def test_remote_shell():
     assert remote("whoami") == "inmanta"
     assert remote(shlex.join(["bash", "-l", "-c", "echo $INMANTA_LSM_HOST; echo ${VIRTUAL_ENV:-none}"])).splitlines()[-1] == "none"
     assert "/env/bin" not in remote("echo $PATH")
-    assert remote("/opt/inmanta/bin/python -c 'import inmanta.app; print(1)'") == "1"
+    assert remote("/opt/inmanta/bin/python -c 'import inmanta; print(1)'") == "1"
 
 def test_rsync(tmp_path):
     (tmp_path / "from/libs/x").mkdir(parents=True)

@@ -15,6 +15,8 @@ const (
 	openSource = "Deploy the oss orchestrator"
 	service    = "Deploy the service orchestrator"
 	overSSH    = "Deploy the orchestrator with an ssh sidecar"
+	// initSidecar is run by TestInitExample.
+	initSidecar = "Deploy the service orchestrator with an init sidecar"
 )
 
 // example is the shell block of the README below the heading.
@@ -105,7 +107,7 @@ func otherExamples(t *testing.T) []string {
 		}
 		block, _, _ = strings.Cut(block, "```")
 		lines := commands(block)
-		if !slices.ContainsFunc([]string{openSource, service, overSSH}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
+		if !slices.ContainsFunc([]string{openSource, service, overSSH, initSidecar}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
 			others = append(others, lines...)
 		}
 	}
