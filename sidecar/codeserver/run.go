@@ -98,6 +98,7 @@ func Run(log io.Writer) error {
 		return err
 	}
 	account.Home = home(dataFolder)
+	mind(j, func() error { return writeFirstSettings(account.Home) })
 	e := &editor{
 		release: installed, launcher: []string{self, "session"}, environment: account.Environment(os.Environ()),
 		configuration: filepath.Join(runFolder, configurationName), socket: socketPath(runFolder),
