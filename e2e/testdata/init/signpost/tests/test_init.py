@@ -37,6 +37,12 @@ class Orchestrator:
     def has(self, environment: uuid.UUID) -> bool:
         return self.client.environment_get(environment).code == 200
 
+    def project(self, name: str) -> str:
+        for project in self.ask("project_list")["data"]:
+            if project["name"] == name:
+                return project["id"]
+        return self.ask("project_create", name=name)["data"]["id"]
+
 
 def until(what: str, look):
     """What look finds, once it finds something."""
@@ -65,7 +71,7 @@ def put_project(folder: pathlib.Path) -> None:
 def test_signs_stand() -> None:
     orchestrator = Orchestrator()
     if not orchestrator.has(ENVIRONMENT):
-        project = orchestrator.ask("project_create", name="signpost")["data"]["id"]
+        project = orchestrator.project("signpost")
         orchestrator.ask("environment_create", project_id=project, name="signpost", environment_id=ENVIRONMENT)
     orchestrator.ask("environment_clear", ENVIRONMENT)
     orchestrator.ask("environment_settings_set", ENVIRONMENT, "auto_deploy", True)
