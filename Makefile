@@ -74,7 +74,7 @@ dist: ## One archive a platform, for machines without Go, in dist/
 clean: ## Remove what was built; images, containers and their data stay
 	rm -rf bin dist inmanta-sidecar
 
-# With what the end-to-end tests log in to the ssh sidecar.
+# With what the end-to-end tests log in to the sidecars.
 .PHONY: clients
 clients:
 	@e2e/clients

@@ -71,7 +71,7 @@ func Ensure(ctx context.Context, engine Engine, wanted Wanted, report progress.R
 		return false, err
 	}
 	in := installer{engine: engine, wanted: wanted, report: report}
-	if present, err := in.current(ctx); err != nil || present == from.checksum {
+	if whole, err := in.holds(ctx, from.checksum); err != nil || whole {
 		if err == nil {
 			report(progress.Event{ID: progressID, Text: "Present", Status: progress.Done})
 		}

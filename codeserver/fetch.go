@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
-	"github.com/inmanta/inmanta-docker/sidecar/release"
 )
 
 // The limits of a download.
@@ -113,10 +113,19 @@ func unreachable(from origin, err error) problem.Problem {
 	}
 	return problem.Problem{
 		ID: "code-server-unreachable", Where: from.place,
-		What: fmt.Sprintf("code-server %s is not in its volume, and cannot be fetched from %s: %v", release.Version, from.told, err),
+		What: fmt.Sprintf("code-server is not in its volume, and cannot be fetched from %s: %v", from.told, withoutURL(err)),
 		Fix:  "reach it again (HTTPS_PROXY is used where set); or download it on a machine that does, copy it here and set INMANTA_CODE_SERVER_TARBALL to it",
 		Err:  err,
 	}
+}
+
+// withoutURL is an error without the URL, which stands beside it and may hold a password.
+func withoutURL(err error) error {
+	var about *url.Error
+	if errors.As(err, &about) {
+		return about.Err
+	}
+	return err
 }
 
 // sumOf is the SHA-256 of a file.

@@ -44,39 +44,51 @@ type installer struct {
 	report progress.Report
 }
 
-// current is the checksum of the release in the volume; "" where there is none.
-func (in *installer) current(ctx context.Context) (string, error) {
+// holds says whether the volume holds the release of a checksum, whole. Where a
+// container runs it, it was whole when that started.
+func (in *installer) holds(ctx context.Context, checksum string) (bool, error) {
 	_, err := in.engine.VolumeInspect(ctx, in.wanted.Volume, client.VolumeInspectOptions{})
 	if errdefs.IsNotFound(err) {
-		return "", nil
+		return false, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking for volume %s: %w", in.wanted.Volume, err)
+		return false, fmt.Errorf("looking for volume %s: %w", in.wanted.Volume, err)
 	}
 	if in.wanted.Container != "" {
 		answer, err := in.engine.ContainerStatPath(ctx, in.wanted.Container, client.ContainerStatPathOptions{Path: path.Join(in.wanted.At, release.Current)})
 		if err == nil {
-			return path.Base(answer.Stat.LinkTarget), nil
+			// The engine says where the link leads as a path in the container.
+			return path.Base(answer.Stat.LinkTarget) == checksum, nil
 		}
 	}
-	id, remove, err := in.create(ctx, true)
+	id, remove, err := in.create(ctx, true, "code", "verify", checksum, volumeAt)
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	defer remove()
 	answer, err := in.engine.ContainerStatPath(ctx, id, client.ContainerStatPathOptions{Path: path.Join(volumeAt, release.Current)})
 	if errdefs.IsNotFound(err) {
-		return "", nil
+		return false, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking into volume %s: %w", in.wanted.Volume, err)
+		return false, fmt.Errorf("looking into volume %s: %w", in.wanted.Volume, err)
 	}
-	// The engine says where the link leads as a path in the container.
-	return path.Base(answer.Stat.LinkTarget), nil
+	if path.Base(answer.Stat.LinkTarget) != checksum {
+		return false, nil
+	}
+	in.report(progress.Event{ID: progressID, Text: "Checking", Detail: "in volume " + in.wanted.Volume, Status: progress.Working})
+	if err := in.copy(ctx, id, nil, 0); err != nil {
+		return false, fmt.Errorf("looking into volume %s: %w", in.wanted.Volume, err)
+	}
+	code, err := in.run(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("looking into volume %s: %w", in.wanted.Volume, err)
+	}
+	return code == 0, nil
 }
 
 // create makes a container that has the volume, and what removes it again. One
-// that only looks is never started.
+// that only looks cannot change what is in it.
 func (in *installer) create(ctx context.Context, look bool, command ...string) (id string, remove func(), err error) {
 	if err := in.sweep(ctx); err != nil {
 		return "", nil, err
@@ -142,22 +154,34 @@ func (in *installer) install(ctx context.Context, tarball io.Reader, size int64,
 		return err
 	}
 	defer remove()
+	sent := &sized{Reader: tarball, total: size, tell: func(done, total int64) {
+		in.report(progress.Event{ID: progressID, Text: "Copying", Detail: "into the engine", Status: progress.Working, Current: done, Total: total})
+	}}
+	if err := in.copy(ctx, id, sent, size); err != nil {
+		return in.refused(from, err.Error(), err)
+	}
+	in.report(progress.Event{ID: progressID, Text: "Unpacking", Detail: "into volume " + in.wanted.Volume, Status: progress.Working})
+	code, err := in.run(ctx, id)
+	if err != nil {
+		return in.refused(from, err.Error(), err)
+	}
+	if code != 0 {
+		return in.refused(from, in.said(ctx, id), nil)
+	}
+	return nil
+}
+
+// copy puts the sidecars' binary into a container, and a tarball if there is one.
+func (in *installer) copy(ctx context.Context, id string, tarball io.Reader, size int64) error {
 	sidecar, err := os.ReadFile(in.wanted.Sidecar)
 	if err != nil {
 		return fmt.Errorf("reading the sidecars' binary: %w", err)
 	}
-	sent := &sized{Reader: tarball, total: size, tell: func(done, total int64) {
-		in.report(progress.Event{ID: progressID, Text: "Copying", Detail: "into the engine", Status: progress.Working, Current: done, Total: total})
-	}}
 	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(pack(writer, sidecar, sent, size)) }()
+	go func() { writer.CloseWithError(pack(writer, sidecar, tarball, size)) }()
 	_, err = in.engine.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: reader})
 	reader.CloseWithError(errors.New("the engine took no more of it"))
-	if err != nil {
-		return in.refused(from, err.Error(), err)
-	}
-	in.report(progress.Event{ID: progressID, Text: "Unpacking", Detail: "into volume " + in.wanted.Volume, Status: progress.Working})
-	return in.unpack(ctx, id, from)
+	return err
 }
 
 // pack writes the binary and the tarball as the engine takes files: a tar.
@@ -169,6 +193,9 @@ func pack(to io.Writer, sidecar []byte, tarball io.Reader, size int64) error {
 	if _, err := archive.Write(sidecar); err != nil {
 		return err
 	}
+	if tarball == nil {
+		return archive.Close()
+	}
 	if err := archive.WriteHeader(&tar.Header{Name: path.Base(tarballAt), Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
 		return err
 	}
@@ -178,20 +205,17 @@ func pack(to io.Writer, sidecar []byte, tarball io.Reader, size int64) error {
 	return archive.Close()
 }
 
-// unpack runs the container to its end.
-func (in *installer) unpack(ctx context.Context, id string, from origin) error {
+// run runs a container to its end.
+func (in *installer) run(ctx context.Context, id string) (code int64, err error) {
 	waiting := in.engine.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if _, err := in.engine.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
-		return in.refused(from, err.Error(), err)
+		return 0, err
 	}
 	select {
 	case ended := <-waiting.Result:
-		if ended.StatusCode == 0 {
-			return nil
-		}
-		return in.refused(from, in.said(ctx, id), nil)
+		return ended.StatusCode, nil
 	case err := <-waiting.Error:
-		return fmt.Errorf("waiting for code-server to be unpacked: %w", err)
+		return 0, err
 	}
 }
 

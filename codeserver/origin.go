@@ -37,7 +37,7 @@ func choose(wanted Wanted, processor string) (origin, error) {
 	case wanted.Source == "" || isURL(wanted.Source):
 		address := wanted.Source
 		if address == "" {
-			address, from.place = release.URL(processor), "code-server "+release.Version
+			address, from.place = release.URL(processor), progressID
 		}
 		parsed, err := url.Parse(address)
 		if err != nil || parsed.Host == "" {

@@ -33,6 +33,7 @@ Usage:
   inmanta-sidecar code health            say whether it does
   inmanta-sidecar code password          print what lets somebody in to it
   inmanta-sidecar code install …         unpack a release of it; inmanta-docker calls it
+  inmanta-sidecar code verify …          say whether what was unpacked is whole
   inmanta-sidecar ssh                    serve ssh, as docker-compose.ssh.yml has it
   inmanta-sidecar ssh health             say whether it does: logs in, and runs a command
   inmanta-sidecar ssh host-keys          print the public host keys
@@ -130,8 +131,11 @@ func runCode(args []string, out io.Writer) error {
 		return err
 	case len(args) == 4 && args[0] == "install":
 		return installCode(args[1], args[2], args[3], out)
+	case len(args) == 3 && args[0] == "verify":
+		_, err := release.Verified(args[2], args[1], runtime.GOARCH)
+		return err
 	}
-	return errors.New("code takes nothing, `health`, `password`, or `install TARBALL SHA256 FOLDER`")
+	return errors.New("code takes nothing, `health`, `password`, `install TARBALL SHA256 FOLDER` or `verify SHA256 FOLDER`")
 }
 
 // installCode unpacks a tarball of code-server into a folder, for this machine.
