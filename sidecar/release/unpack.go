@@ -134,7 +134,7 @@ type unpacking struct {
 	folder string
 	// prefix is the tarball's one folder, which everything in it is below.
 	prefix  string
-	seen    map[string]bool
+	seen    map[string]Kind
 	entries []Entry
 	bytes   int64
 }
@@ -142,7 +142,7 @@ type unpacking struct {
 func unpackInto(volume *os.Root, folder string, tarball io.Reader, checksum, processor string) (Manifest, error) {
 	sum := sha256.New()
 	read := io.TeeReader(tarball, sum)
-	u := unpacking{volume: volume, folder: folder, seen: map[string]bool{}}
+	u := unpacking{volume: volume, folder: folder, seen: map[string]Kind{}}
 	err := u.all(read)
 	// All of it counts, what comes after the archive's end too.
 	if _, failed := io.Copy(io.Discard, read); failed != nil && err == nil {
@@ -210,7 +210,7 @@ func (u *unpacking) one(header *tar.Header, content io.Reader) error {
 		}
 		return nil
 	}
-	if u.seen[name] && header.Typeflag != tar.TypeDir {
+	if u.seen[name] != 0 && header.Typeflag != tar.TypeDir {
 		return fmt.Errorf("the tarball has an entry twice: %q", header.Name)
 	}
 	if len(u.entries) >= mostEntries || header.Size > mostBytes-u.bytes {
@@ -232,8 +232,11 @@ func (u *unpacking) one(header *tar.Header, content io.Reader) error {
 
 // folders makes a folder, and those above it.
 func (u *unpacking) folders(name string) error {
-	if name == "." || u.seen[name] {
+	switch kind := u.seen[name]; {
+	case name == ".", kind == Folder:
 		return nil
+	case kind != 0: // not through a link, wherever that leads
+		return fmt.Errorf("the tarball has an entry below what is no folder: %q", name)
 	}
 	if err := u.folders(path.Dir(name)); err != nil {
 		return err
@@ -246,7 +249,7 @@ func (u *unpacking) folders(name string) error {
 }
 
 func (u *unpacking) add(e Entry) {
-	u.seen[e.Path] = true
+	u.seen[e.Path] = e.Kind
 	u.entries = append(u.entries, e)
 }
 
@@ -293,7 +296,7 @@ var machines = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "a
 // processor is what the release is made for, as its own JavaScript engine says.
 func (u *unpacking) processor() (string, error) {
 	for _, needed := range []string{node, entry} {
-		if !u.seen[needed] {
+		if u.seen[needed] == 0 {
 			return "", fmt.Errorf("the tarball is no release of code-server: it has no %s", needed)
 		}
 	}
