@@ -442,7 +442,7 @@ func TestNotReady(t *testing.T) {
 }
 
 func FuzzLocalPath(f *testing.F) {
-	for _, seed := range []string{"/x", "//x", "/\\x", "http://x", "/%2fx", "/?a=//b", ""} {
+	for _, seed := range []string{"/x", "//x", "//@", "/\\x", "http://x", "/%2fx", "/?a=//b", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, to string) {

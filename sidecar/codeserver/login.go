@@ -133,7 +133,7 @@ const longestPath = 2 << 10
 // "//host", and "/\host", for another one.
 func localPath(to string) string {
 	parsed, err := url.Parse(to)
-	if err != nil || len(to) > longestPath || !strings.HasPrefix(to, "/") || parsed.Host != "" || parsed.Scheme != "" ||
+	if err != nil || len(to) > longestPath || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || parsed.Host != "" || parsed.Scheme != "" ||
 		strings.HasPrefix(parsed.Path, "//") || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f }) {
 		return "/"
 	}
