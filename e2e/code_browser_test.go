@@ -53,7 +53,7 @@ func browserOfCode(e *codeSidecar) {
 	b.presses("`", true)
 	b.see("a terminal", "document.activeElement.classList.contains('xterm-helper-textarea') && document.querySelector('.terminal-wrapper.active')")
 	// What is typed before the shell asks for it may be lost.
-	e.eventually("the terminal has a shell", func() bool { return e.inside("inmanta", "pgrep -c bash") != "1" })
+	e.eventually("the terminal has a shell", func() bool { return e.sh("docker exec "+e.container()+" pgrep -x bash").code == 0 })
 	b.types("inmanta-cli environment list | tee /tmp/listed; env > /tmp/environment; id -un\r")
 	e.eventually("the terminal has run it", func() bool {
 		return e.sh("docker exec "+e.container()+" test -s /tmp/environment").code == 0

@@ -165,6 +165,52 @@ func TestCodeRefused(t *testing.T) {
 	nothing()
 }
 
+// TestCodeExample runs the README's lines as they stand, with both tools.
+func TestCodeExample(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"sudo docker compose", "inmanta-docker"} {
+		t.Run(strings.ReplaceAll(tool, " ", "-"), func(t *testing.T) {
+			e := &codeSidecar{stack: newStack(t), codePort: freePort(t)}
+			e.must("init", e.dir)
+			e.set("INMANTA_CODE_SERVER_PORT", fmt.Sprint(e.codePort))
+			if !e.takesCodeServer() {
+				return
+			}
+			image := tools.images["INMANTA_ORCHESTRATOR_IMAGE"]
+			if image == "" {
+				image = borrowed[0]
+			}
+			lines := example(t, codeSidecarExample)
+			if len(lines) != 5 {
+				t.Fatalf("the example has %d lines: %q", len(lines), lines)
+			}
+			for _, line := range lines {
+				ours := strings.ReplaceAll(strings.ReplaceAll(line, "sudo docker compose", tool), `"INMANTA_ORCHESTRATOR_IMAGE=..."`, `"INMANTA_ORCHESTRATOR_IMAGE=`+image+`"`)
+				r := e.sh(ours)
+				if r.code != 0 {
+					t.Fatalf("%s: exit code %d\n%s%s", ours, r.code, r.stdout, r.stderr)
+				}
+				switch {
+				case strings.HasSuffix(line, "up -d"):
+					e.serving()
+				case strings.HasSuffix(line, "ps -a"):
+					if !strings.Contains(r.stdout, e.container()) {
+						t.Errorf("%s does not list %s:\n%s", ours, e.container(), r.stdout)
+					}
+				case strings.HasSuffix(line, "down"):
+					if got := e.volumes(); len(got) != 5 {
+						t.Errorf("after %s the volumes are %v", ours, got)
+					}
+				case strings.HasSuffix(line, "down -v"):
+					if got := e.volumes(); len(got) != 0 {
+						t.Errorf("after %s there is %v", ours, got)
+					}
+				}
+			}
+		})
+	}
+}
+
 // TestCodeOverHTTPS is a certificate of the user's, and then no login at all.
 func TestCodeOverHTTPS(t *testing.T) {
 	t.Parallel()
