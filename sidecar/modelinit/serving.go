@@ -43,7 +43,8 @@ func (j *job) waitServing(ctx context.Context) error {
 		if err != nil {
 			now = err.Error()
 		}
-		if now != why && limited.Err() == nil {
+		// A try that the end of the wait cut off says nothing of why.
+		if now != why && (limited.Err() == nil || why == "") {
 			why = now
 			j.log.on(why)
 		}
