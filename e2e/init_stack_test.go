@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -59,11 +58,7 @@ func (s *stack) initialised() {
 func (s *stack) lastRun(code int) initrecord.Record {
 	s.t.Helper()
 	r := s.fails(code, nil, "status", "--json")
-	var status struct{ Init initrecord.Record }
-	if err := json.Unmarshal([]byte(r.stdout), &status); err != nil {
-		s.t.Fatalf("%v\n%s", err, r.stdout)
-	}
-	return status.Init
+	return decoded[struct{ Init initrecord.Record }](s.t, "status", r.stdout).Init
 }
 
 // From a module in a repository to its resources on the real orchestrator, and
@@ -120,10 +115,9 @@ func TestInit(t *testing.T) {
 	if second.Tests.Passed != 1 || !second.Started.After(first.Started) {
 		t.Errorf("on record is %+v", second)
 	}
-	r := s.must("init-module", "--again", "--json")
-	var third initrecord.Record
-	if err := json.Unmarshal([]byte(r.stdout), &third); err != nil || third.Tests.Passed != 1 || !third.Started.After(second.Started) {
-		t.Errorf("init-module --again says %v\n%s", err, r.stdout)
+	third := decoded[initrecord.Record](t, "init-module", s.must("init-module", "--again", "--json").stdout)
+	if third.Tests.Passed != 1 || !third.Started.After(second.Started) {
+		t.Errorf("init-module --again says %+v", third)
 	}
 	s.initialised()
 

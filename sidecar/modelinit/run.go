@@ -30,7 +30,7 @@ func (j *job) initialise(ctx context.Context) initrecord.Code {
 	defer release()
 	previous := j.lastRun()
 	record := initrecord.Record{
-		URL: j.config.Repository.URL, Branch: j.config.Branch, Arguments: j.config.Arguments,
+		URL: j.config.Repository.URL, Branch: j.config.Branch, Arguments: append([]string{}, j.config.Arguments...),
 		Started: began.UTC(), Result: initrecord.ResultRunning, Environments: previous.Environments,
 	}
 	news, err := j.plan(ctx, &record, previous)
