@@ -167,13 +167,17 @@ func TestPrograms(t *testing.T) {
 	sh := func(script string) program {
 		return program{path: "/bin/sh", args: []string{"sh", "-c", script}, environment: []string{"PATH=/usr/bin:/bin"}}
 	}
+	began := time.Now()
 	lines, err := j.run(t.Context(), sh("echo out; echo err >&2; sleep 1000 & exit 3"))
 	if code, ran := exitCode(err); code != 3 || !ran || !slices.Equal(lines, []string{"out", "err"}) {
 		t.Errorf("%q, %v", lines, err)
 	}
+	if took := time.Since(began); took >= farewell {
+		t.Errorf("what it left behind was waited for, %s", took)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	began := time.Now()
+	began = time.Now()
 	if _, err := j.run(ctx, sh("trap 'echo bye; exit 0' TERM; sleep 1000 & wait")); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > farewell {
 		t.Errorf("one that does not end: %v after %s", err, time.Since(began))
 	}
