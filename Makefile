@@ -78,7 +78,7 @@ dist: ## One archive a platform, for machines without Go, in dist/
 clean: ## Remove what was built; images, containers and their data stay
 	rm -rf bin dist inmanta-sidecar
 
-# With what the end-to-end tests log in to the ssh sidecar, and what the proof of
+# With what the end-to-end tests log in to the sidecars, and what the proof of
 # the logrotate sidecar needs.
 .PHONY: clients
 clients:

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"deployment": {".", "settings"},
 	"topology":   {"deployment", "settings"},
 
+	"codeserver":   {"lock", "sidecar/release"},
 	"engine":       {},
 	"database":     {"engine"},
 	"orchestrator": {},
@@ -36,27 +37,34 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "topology"},
-	"readiness":    {"orchestrator"},
+	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
+	"readiness":    {"orchestrator", "sidecar/initrecord"},
 	"ui":           {},
 
 	"command": {
-		".", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
-		"preflight", "readiness", "settings", "topology", "ui",
+		".", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
+		"preflight", "readiness", "settings", "sidecar/initrecord", "topology", "ui",
 	},
 
 	// What runs inside containers knows nothing of what puts them there.
 	"sidecar/authorizedkeys": {},
+	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
+	"sidecar/initrecord":     {},
 	"sidecar/logrotate": {
-		"sidecar/logrotate/archive", "sidecar/logrotate/policy", "sidecar/logrotate/rotation", "sidecar/privilege",
+		"sidecar/logrotate/archive", "sidecar/logrotate/policy", "sidecar/logrotate/rotation", "sidecar/passwd", "sidecar/privilege",
 	},
 	"sidecar/logrotate/archive":  {},
 	"sidecar/logrotate/policy":   {},
 	"sidecar/logrotate/proof":    {},
 	"sidecar/logrotate/rotation": {"sidecar/logrotate/archive"},
+	"sidecar/modelinit":          {"sidecar/initrecord", "sidecar/modulesource", "sidecar/passwd", "sidecar/privilege", "sidecar/process"},
+	"sidecar/modulesource":       {},
+	"sidecar/passwd":             {},
+	"sidecar/peer":               {},
 	"sidecar/privilege":          {},
 	"sidecar/probe":              {},
 	"sidecar/process":            {},
+	"sidecar/release":            {},
 	"sidecar/rsync":              {"sidecar/rsync/delta", "sidecar/rsync/filter", "sidecar/rsync/tree", "sidecar/rsync/wire"},
 	"sidecar/rsync/delta":        {"sidecar/rsync/wire"},
 	"sidecar/rsync/filter":       {},
@@ -64,13 +72,15 @@ var mayImport = map[string][]string{
 	"sidecar/rsync/wire":         {},
 	"sidecar/scp":                {},
 	"sidecar/sftp":               {},
-	"sidecar/ssh":                {"sidecar/authorizedkeys", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
+	"sidecar/ssh":                {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 
-	"cmd/inmanta-docker":  {"command"},
-	"cmd/inmanta-sidecar": {"sidecar/logrotate", "sidecar/probe", "sidecar/rsync", "sidecar/scp", "sidecar/ssh"},
-	"cmd/host-engine":     {"host", "ui"},
-	"cmd/dist":            {"."},
-	"cmd/docs":            {"command", "settings", "sidecar/logrotate/policy"},
+	"cmd/inmanta-docker": {"command"},
+	"cmd/inmanta-sidecar": {
+		"sidecar/codeserver", "sidecar/logrotate", "sidecar/modelinit", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh",
+	},
+	"cmd/host-engine": {"host", "ui"},
+	"cmd/dist":        {"."},
+	"cmd/docs":        {"command", "settings", "sidecar/logrotate/policy"},
 }
 
 var spokenByAll = []string{"problem", "progress"}

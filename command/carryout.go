@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/errdefs"
 
 	"github.com/inmanta/inmanta-docker/database"
@@ -21,13 +22,22 @@ import (
 // waiting for the engine's next health check. The database's password is tried
 // before anything that needs it is touched.
 func (s survey) carryOut(ctx context.Context, report progress.Report) error {
-	if s.plan.Empty() {
-		return nil
-	}
 	if s.has(plan.Image, plan.Pull) {
 		if err := s.engine.Pull(ctx, s.stack.Project, report); err != nil {
 			return err
 		}
+	}
+	taken, err := s.takeCodeServer(ctx, report)
+	if err != nil {
+		return err
+	}
+	if taken && !s.changes(topology.Code) {
+		if err := s.renewCode(ctx, report); err != nil {
+			return err
+		}
+	}
+	if s.plan.Empty() {
+		return nil
 	}
 	tried, err := s.tryRunning(ctx)
 	if err != nil {
@@ -94,12 +104,13 @@ func (s survey) changes(service string) bool {
 	})
 }
 
-// needs are the services that must be ready before those of a wave may start.
+// needs are the services that must be ready before those of a wave may start. Of
+// one that only has to be started, the wave before has seen to that.
 func (s survey) needs(wave []string) []string {
 	var needs []string
 	for _, service := range wave {
-		for need := range s.stack.Project.Services[service].DependsOn {
-			if _, ok := s.stack.Project.Services[need]; ok && !slices.Contains(needs, need) {
+		for need, how := range s.stack.Project.Services[service].DependsOn {
+			if _, ok := s.stack.Project.Services[need]; ok && how.Condition != types.ServiceConditionStarted && !slices.Contains(needs, need) {
 				needs = append(needs, need)
 			}
 		}

@@ -26,8 +26,10 @@ func (a *app) imageVerb() *cobra.Command {
 func (a *app) imageEnsureVerb() *cobra.Command {
 	verb := &cobra.Command{
 		Use:   "ensure",
-		Short: "Make sure that the configured images are on the engine",
-		Long: `Make sure that the configured images are on the engine: pull what is missing.
+		Short: "Make sure that the configured images, and code-server, are on the engine",
+		Long: `Make sure that the configured images are on the engine: pull what is missing. With
+docker-compose.code.yml in the topology, also put code-server into its volume: from
+INMANTA_CODE_SERVER_TARBALL or its project's releases, if it is not there.
 
 Where no registry can be reached, real stand-ins are built from package registries,
 but only for the default open-source image and only while the deployment has no
@@ -71,15 +73,28 @@ func (a *app) ensureImages(ctx context.Context) error {
 			values[name] = value
 		}
 	}
-	if len(values) == 0 {
-		return nil
+	if len(values) > 0 {
+		if err := d.Store(values); err != nil {
+			return err
+		}
+		u.Note(progress.Warning, "No image registry could be reached, so images built from package registries are used; .env names them: "+
+			strings.TrimSpace(stands.Orchestrator+" "+stands.PostgreSQL))
 	}
-	if err := d.Store(values); err != nil {
+	s := survey{deployment: d, stack: stack, engine: e}
+	if code, ok := stack.Project.Services[topology.Code]; ok && stands.Orchestrator != "" {
+		code.Image = stands.Orchestrator
+		stack.Project.Services[topology.Code] = code
+	}
+	if err := s.findSidecar(); err != nil {
 		return err
 	}
-	u.Note(progress.Warning, "No image registry could be reached, so images built from package registries are used; .env names them: "+
-		strings.TrimSpace(stands.Orchestrator+" "+stands.PostgreSQL))
-	return nil
+	report, stop = u.Progress()
+	taken, err := s.takeCodeServer(ctx, report)
+	if err == nil && taken {
+		err = s.renewCode(ctx, report)
+	}
+	stop()
+	return err
 }
 
 // wantedImages are the images that the topology configures.

@@ -99,6 +99,7 @@ func Outputs() map[string]any {
 	return map[string]any{
 		"explain":      topology.Explanation{},
 		"image list":   []image.Listed{},
+		"init-module":  lastRun{},
 		"logrotate ls": rotation{},
 		"preflight":    findings{},
 		"status":       status{},
@@ -143,7 +144,7 @@ up would change. As there, -f - is a compose file from standard input.`,
 
 	root.AddGroup(&cobra.Group{ID: "own", Title: "Commands:"}, &cobra.Group{ID: "stock", Title: "Commands as in docker compose:"})
 	for _, verb := range []*cobra.Command{
-		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.preflightVerb(),
+		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.preflightVerb(),
 		a.explainVerb(), a.imageVerb(), a.versionVerb(),
 	} {
 		verb.GroupID = "own"

@@ -48,7 +48,11 @@ type status struct {
 	SSH *sshAccess `json:"ssh,omitempty"`
 	// Logrotate is what the logrotate sidecar says of itself; absent where none
 	// runs, or it does not answer.
-	Logrotate  *rotation             `json:"logrotate,omitempty"`
+	Logrotate *rotation `json:"logrotate,omitempty"`
+	// CodeURL is where the code sidecar's editor is reached; absent where none runs.
+	CodeURL string `json:"code_url,omitempty"`
+	// Init is the init sidecar's last run; absent where none is on record.
+	Init       *lastRun              `json:"init,omitempty"`
 	Containers []readiness.Container `json:"containers"`
 	// Drift is where what runs differs from what the files say.
 	Drift []plan.Node `json:"drift"`
@@ -125,15 +129,17 @@ func (s survey) look(ctx context.Context) (status, error) {
 		return found, err
 	}
 	found.Containers = append([]readiness.Container{}, containers...)
+	found.CodeURL = s.askCode(containers)
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var apiErr, databaseErr, sshErr, logrotateErr, driftErr error
+	var apiErr, databaseErr, sshErr, logrotateErr, initErr, driftErr error
 	var group sync.WaitGroup
 	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
 	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
 	group.Go(func() { logrotateErr = s.askLogrotate(patient, containers, &found) })
+	group.Go(func() { found.Init, initErr = s.lastRun(patient, containers) })
 	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
 	group.Wait()
 	if ctx.Err() != nil {
@@ -142,7 +148,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	if driftErr != nil {
 		return found, driftErr
 	}
-	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr)
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr, initErr)
 	return found, nil
 }
 
@@ -250,6 +256,8 @@ func judge(found status, services []string, unanswered ...error) (health, []stri
 			case c.State == "running":
 				running++
 				reasons = append(reasons, c.Name+" is unhealthy")
+			case service == topology.Init && found.Init != nil && found.Init.Problem != "":
+				reasons = append(reasons, fmt.Sprintf("%s is %s: %s", c.Name, containerState(c), found.Init.Problem))
 			default:
 				reasons = append(reasons, c.Name+" is "+containerState(c))
 			}

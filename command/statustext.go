@@ -45,6 +45,10 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 	if s.Logrotate != nil {
 		facts = append(facts, ui.Fact{Key: "logs", Value: rotationLine(*s.Logrotate, now)})
 	}
+	facts = append(facts, codeFacts(s)...)
+	if s.Init != nil {
+		facts = append(facts, ui.Fact{Key: "init", Value: s.Init.line(now)})
+	}
 	u.KeyValues(facts)
 	if len(s.Containers) > 0 {
 		u.Table([]string{"SERVICE", "CONTAINER", "STATE", "SINCE", "RESTARTS", "IMAGE"}, containerRows(s.Containers, now))

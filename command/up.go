@@ -99,7 +99,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		u.Note(progress.Done, "started; whether it serves was not waited for: `inmanta-docker status` says it")
 		return u.Err()
 	default:
-		return a.showServing(u, s, result)
+		return a.showServing(ctx, u, s, result)
 	}
 }
 
@@ -161,17 +161,23 @@ type outcome struct {
 	Serving bool   `json:"serving"`
 	Project string `json:"project"`
 	// URL is where the API can be reached; empty where that is not from here.
-	URL        string                `json:"url,omitempty"`
-	Version    string                `json:"version,omitempty"`
+	URL     string `json:"url,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Init is the init sidecar's last run; absent where none is on record.
+	Init       *lastRun              `json:"init,omitempty"`
 	Containers []readiness.Container `json:"containers"`
 }
 
 // showServing prints what runs, in which version, and where to reach it.
-func (a *app) showServing(u *ui.UI, s survey, result readiness.Result) error {
+func (a *app) showServing(ctx context.Context, u *ui.UI, s survey, result readiness.Result) error {
 	found := outcome{Serving: true, Project: s.stack.Project.Name, URL: result.API.URL, Containers: result.Containers}
 	product := ""
 	if o := result.API.Status; o != nil {
 		found.Version, product = o.Version, orchestratorLine(*o)
+	}
+	var err error
+	if found.Init, err = s.lastRun(ctx, result.Containers); err != nil {
+		u.Note(progress.Warning, firstLine(err))
 	}
 	if a.json {
 		u.Value(found)
@@ -185,6 +191,12 @@ func (a *app) showServing(u *ui.UI, s survey, result readiness.Result) error {
 			version, where = product, found.URL
 		case topology.SSH:
 			where = sshAddress(c, s.engine.Host()).Command
+		case topology.Code:
+			where = s.codeURL(c)
+		case topology.Init:
+			if found.Init != nil {
+				version, where = found.Init.version(), found.Init.outcome()
+			}
 		}
 		rows = append(rows, ui.Row{Status: progress.Done, Cells: []string{c.Service, c.Name, c.Image, version, where}})
 	}

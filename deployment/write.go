@@ -84,8 +84,8 @@ func (d Deployment) Store(values map[string]string) error {
 
 // Init makes a deployment in dir: every compose file that this binary carries,
 // the licence folder, the sidecar binary if sidecar names one, and an .env with
-// a generated database password. What is there stays as it is. With
-// keepPassword the .env gets none: a volume that exists has its own.
+// generated passwords for the database and the code server. What is there stays
+// as it is. With keepPassword the database gets none: a volume that exists has its own.
 func Init(dir, sidecar string, topology []string, keepPassword bool) ([]Written, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "license"), 0o755); err != nil {
 		return nil, problem.Problem{
@@ -136,6 +136,9 @@ func initEnv(dir string, topology []string, keepPassword bool, written *[]Writte
 	before := file.text
 	if file.Line(settings.DatabasePassword) == 0 && !keepPassword {
 		file = file.Set(settings.DatabasePassword, Password())
+	}
+	if file.Line(settings.CodeServerSecret) == 0 {
+		file = file.Set(settings.CodeServerSecret, Password())
 	}
 	if len(topology) > 1 {
 		file = file.Set("COMPOSE_FILE", strings.Join(topology, string(os.PathListSeparator)))

@@ -16,6 +16,10 @@ const (
 	service    = "Deploy the service orchestrator"
 	overSSH    = "Deploy the orchestrator with an ssh sidecar"
 	logRotated = "Deploy the orchestrator with a logrotate sidecar"
+	// initSidecar is run by TestInitExample.
+	initSidecar = "Deploy the service orchestrator with an init sidecar"
+	// codeSidecarExample is run by TestCodeExample.
+	codeSidecarExample = "Deploy the service orchestrator with a code-server sidecar"
 )
 
 // example is the shell block of the README below the heading.
@@ -129,7 +133,7 @@ func otherExamples(t *testing.T) []string {
 		}
 		block, _, _ = strings.Cut(block, "```")
 		lines := commands(block)
-		if !slices.ContainsFunc([]string{openSource, service, overSSH, logRotated}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
+		if !slices.ContainsFunc([]string{openSource, service, overSSH, logRotated, initSidecar, codeSidecarExample}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
 			others = append(others, lines...)
 		}
 	}

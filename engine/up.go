@@ -14,10 +14,7 @@ import (
 // Up creates, recreates and starts the named services of the project, and no
 // other: what they need must run already.
 func (e *Engine) Up(ctx context.Context, project *types.Project, services []string, report progress.Report) error {
-	// They are made with what they need in sight, which Compose notes in their
-	// labels for whoever asks later what waits for what; and started without,
-	// or Compose would wait for the engine's own health checks.
-	needed, err := project.WithSelectedServices(services)
+	needed, create, service, err := e.making(project, services, report)
 	if err != nil {
 		return err
 	}
@@ -25,17 +22,36 @@ func (e *Engine) Up(ctx context.Context, project *types.Project, services []stri
 	if err != nil {
 		return err
 	}
-	service, err := e.Compose(report)
+	return service.Up(ctx, needed, api.UpOptions{Create: create, Start: api.StartOptions{Project: alone, Services: services}})
+}
+
+// Create is the first half of Up: the containers are there then, and those that
+// are new or different are not started.
+func (e *Engine) Create(ctx context.Context, project *types.Project, services []string, report progress.Report) error {
+	needed, create, service, err := e.making(project, services, report)
 	if err != nil {
 		return err
 	}
-	return service.Up(ctx, needed, api.UpOptions{
-		Create: api.CreateOptions{
-			Services: services, Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateNever,
-			IgnoreOrphans: true, Inherit: true,
-		},
-		Start: api.StartOptions{Project: alone, Services: services},
-	})
+	return service.Create(ctx, needed, create)
+}
+
+// making is how Compose makes the containers of those services. They are made
+// with what they need in sight, which Compose notes in their labels for whoever
+// asks later what waits for what; and started without, or Compose would wait for
+// the engine's own health checks.
+func (e *Engine) making(project *types.Project, services []string, report progress.Report) (*types.Project, api.CreateOptions, api.Compose, error) {
+	needed, err := project.WithSelectedServices(services)
+	if err != nil {
+		return nil, api.CreateOptions{}, nil, err
+	}
+	service, err := e.Compose(report)
+	if err != nil {
+		return nil, api.CreateOptions{}, nil, err
+	}
+	return needed, api.CreateOptions{
+		Services: services, Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateNever,
+		IgnoreOrphans: true, Inherit: true,
+	}, service, nil
 }
 
 // Pull fetches the images of the project that are not there, as each service's

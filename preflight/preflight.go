@@ -50,6 +50,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 		r.files()
 		r.keys()
 		r.rotation()
+		r.module()
 	}
 	if f.Answered {
 		r.engine()
@@ -94,6 +95,7 @@ func (r *report) static() {
 		r.services()
 		r.twins()
 		r.sharedPorts()
+		r.code()
 	}
 }
 

@@ -265,13 +265,17 @@ func overhear(line string) (Cause, bool) {
 }
 
 // summary is one sentence for a container and its cause.
-func summary(name, why string, c Cause) string {
+func summary(st standing, c Cause) string {
+	verb := "does not serve"
+	if st.oneShot {
+		verb = "failed"
+	}
 	switch {
 	case c.ID != unknown && c.What != "":
-		return fmt.Sprintf("%s does not serve: %s", name, c.What)
-	case why != "":
-		return fmt.Sprintf("%s %s", name, why)
+		return fmt.Sprintf("%s %s: %s", st.Name, verb, c.What)
+	case st.why != "":
+		return fmt.Sprintf("%s %s", st.Name, st.why)
 	default:
-		return name + " does not serve"
+		return st.Name + " " + verb
 	}
 }

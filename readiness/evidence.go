@@ -54,6 +54,9 @@ func collect(ctx context.Context, engine Engine, s state, culprit *standing, ref
 	}
 	if culprit.State != "created" {
 		add("docker logs "+culprit.Name, engineLog(ctx, engine, culprit.Container, culprit.speaks()))
+		for i := range logs {
+			logs[i].Lines = forPeople(logs[i].Lines)
+		}
 		// Some images log to both: once is enough.
 		if lines := fileLog(ctx, engine, culprit.Container); !endsWith(e.Log, lines) {
 			add(culprit.logFile+" in "+culprit.Name, lines)
@@ -183,8 +186,9 @@ func clean(line string) string {
 }
 
 // follow tells every cause that is overheard in what the container prints from
-// since on, until its run or ctx ends. news is told of every line.
-func follow(ctx context.Context, engine Engine, c Container, since time.Time, news func(), report func(finding)) {
+// since on, and every step of a one-shot container, until its run or ctx ends.
+// news is told of every line.
+func follow(ctx context.Context, engine Engine, c Container, since time.Time, news func(), tell func(observation)) {
 	options := client.ContainerLogsOptions{
 		ShowStdout: true, ShowStderr: true, Follow: true, Timestamps: true, Tail: strconv.Itoa(scanLines),
 	}
@@ -199,8 +203,11 @@ func follow(ctx context.Context, engine Engine, c Container, since time.Time, ne
 	listen := &listener{line: func(line string) {
 		at, text := stamped(line)
 		news()
+		if s, ok := stepIn(text); ok && c.oneShot {
+			tell(stepped{c.ID, c.Started, s})
+		}
 		if cause, ok := overhear(text); ok {
-			report(finding{Cause: cause, at: at, line: text})
+			tell(told{c.ID, c.Started, finding{Cause: cause, at: at, line: text}})
 		}
 	}}
 	if c.tty {

@@ -96,7 +96,7 @@ func (w *watch) observe(ctx context.Context, c call) {
 				default:
 				}
 			},
-			func(f finding) { w.tell(ctx, told{id, started, f}) })
+			func(o observation) { w.tell(ctx, o) })
 	case toCheck:
 		check(ctx, w.engine, c.run, listening(ctx, c.run), w.heard(id),
 			func(passed bool) { w.tell(ctx, tested{id, started, passed}) })

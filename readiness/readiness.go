@@ -268,6 +268,13 @@ func (st standing) status() progress.Status {
 	}
 }
 
+// shows says whether there is nothing to report of a standing that now is other.
+// Only of what is at work does the detail count: why others wait changes often.
+func (st standing) shows(other standing) bool {
+	same := st.word == other.word && st.status() == other.status()
+	return same && (!other.oneShot || st.why == other.why && st.current == other.current && st.total == other.total)
+}
+
 // show reports what changed since it was last called.
 func (w *watch) show(s state, v verdict) {
 	shown := map[string]standing{}
@@ -276,11 +283,14 @@ func (w *watch) show(s state, v verdict) {
 			st = *v.culprit
 		}
 		shown[st.ID] = st
-		if before, ok := w.shown[st.ID]; st.ID == "" || ok && before.word == st.word && before.status() == st.status() {
+		if before, ok := w.shown[st.ID]; st.ID == "" || ok && before.shows(st) {
 			continue
 		}
 		// The name that Compose gives the same item.
-		w.report(progress.Event{ID: "Container " + st.Name, Text: st.word, Detail: st.why, Status: st.status()})
+		w.report(progress.Event{
+			ID: "Container " + st.Name, Text: st.word, Detail: st.why, Status: st.status(),
+			Current: int64(st.current), Total: int64(st.total),
+		})
 		if st.Service == s.stack.Orchestrator && st.ready {
 			detail := s.api.api.URL
 			if status := s.api.api.Status; status != nil {

@@ -109,7 +109,7 @@ func compile(s state, v verdict, culprit *standing, evidence Evidence, logs []Lo
 	switch {
 	case culprit != nil:
 		r.Culprit = &Culprit{Container: culprit.Container, Why: culprit.why, Logs: append([]Log{}, logs...)}
-		r.What = summary(culprit.Name, culprit.why, r.Cause)
+		r.What = summary(*culprit, r.Cause)
 		if timedOut && r.Cause.ID == unknown {
 			r.What = fmt.Sprintf("the time is up: %s %s", culprit.Name, culprit.why)
 		}

@@ -33,6 +33,14 @@ type run struct {
 	exits *int
 	// said is what its log told of the present run.
 	said []finding
+	// step is what a one-shot container's log says that it is at; zero for nothing.
+	step step
+}
+
+// step is what a one-shot container is at, for progress.
+type step struct {
+	word, detail   string
+	current, total int
 }
 
 // finding is a line of a log from which a cause is known.
@@ -69,6 +77,12 @@ type (
 		started time.Time
 		finding finding
 	}
+	// stepped is a line in which a one-shot container says what it is at.
+	stepped struct {
+		id      string
+		started time.Time
+		step    step
+	}
 	// answered is what the orchestrator's API said, or why it did not.
 	answered struct {
 		id      string
@@ -85,6 +99,7 @@ func (gone) observation()     {}
 func (exited) observation()   {}
 func (tested) observation()   {}
 func (told) observation()     {}
+func (stepped) observation()  {}
 func (answered) observation() {}
 
 // patience is how many exits are held against a container before it is given up.
@@ -137,6 +152,11 @@ func next(s state, o observation) state {
 			r.said = append(slices.Clone(r.said), o.finding)
 			s.runs[o.id] = r
 		}
+	case stepped:
+		if r, ok := s.runs[o.id]; ok && r.Started.Equal(o.started) {
+			r.step = o.step
+			s.runs[o.id] = r
+		}
 	case answered:
 		if r, ok := s.runs[o.id]; ok && r.Started.Equal(o.started) {
 			r.refuted = !o.serving && r.Health == "unhealthy"
@@ -152,7 +172,7 @@ func (s state) update(c Container, first bool) run {
 	before := s.runs[c.ID]
 	r := run{Container: c, held: before.held, exits: before.exits}
 	if before.Started.Equal(c.Started) {
-		r.passed, r.refuted, r.said = before.passed, before.refuted, before.said
+		r.passed, r.refuted, r.said, r.step = before.passed, before.refuted, before.said, before.step
 	}
 	switch {
 	case r.Health == "healthy":
@@ -203,8 +223,11 @@ type standing struct {
 	word string
 	// ready containers need nothing more; failed ones will not get there.
 	ready, failed bool
-	// why is a clause that says what it lacks; empty when ready.
+	// why is a clause that says what it lacks; empty when ready. Of a one-shot
+	// container at work it is the detail of its step.
 	why string
+	// current and total count the tests, or whatever else its step is made of.
+	current, total int
 }
 
 // stopped says that somebody stopped the container, which the engine would
@@ -255,6 +278,9 @@ func (s state) stand(r run) standing {
 	case r.State == "restarting":
 		st.word = "Restarting"
 		return waiting("is started again" + after(r.exits))
+	case oneShot && r.step.word != "":
+		st.word, st.current, st.total = r.step.word, r.step.current, r.step.total
+		return waiting(r.step.detail)
 	case oneShot:
 		return waiting("is at work")
 	case r.Service == s.stack.Orchestrator && s.stack.Orchestrator != "":

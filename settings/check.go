@@ -3,10 +3,13 @@ package settings
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/distribution/reference"
 )
@@ -79,6 +82,84 @@ func password(value string) (what, fix string) {
 	}
 	if strings.TrimSpace(value) != value {
 		return "the password begins or ends with a space", fixed
+	}
+	return "", ""
+}
+
+// What stands in a URL ends up in `docker inspect`, so there is no room for a
+// password: pip takes those of an index from a .netrc.
+func indexURLs(value string) (what, fix string) {
+	for word := range strings.FieldsSeq(value) {
+		_, address, named := strings.Cut(word, "=") // uv's NAME=URL
+		if !named || strings.Contains(word[:strings.Index(word, "=")], "/") {
+			address = word
+		}
+		if what, fix := plainURL(address, "http", "https", "file"); what != "" {
+			return what, fix
+		}
+	}
+	return "", ""
+}
+
+func proxy(value string) (what, fix string) {
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	parsed, err := url.Parse(value)
+	if err != nil || parsed.Host == "" {
+		return "the proxy is no URL", "write one such as http://proxy.example.com:3128"
+	}
+	return "", ""
+}
+
+func plainURL(value string, schemes ...string) (what, fix string) {
+	parsed, err := url.Parse(value)
+	if err != nil || !slices.Contains(schemes, parsed.Scheme) || parsed.Host == "" && parsed.Scheme != "file" {
+		return "a package index is no URL", "write one such as https://pypi.example.com/simple"
+	}
+	if _, secret := parsed.User.Password(); secret {
+		return "the URL of a package index holds a password, which `docker inspect` would show",
+			"take it out of the URL, and mount a .netrc with it in an overlay of your own (docs/sidecars/init.md)"
+	}
+	return "", ""
+}
+
+// leastCodeServerPassword is in characters. What has a shell behind it is tried.
+const leastCodeServerPassword = 8
+
+func codeServerPassword(value string) (what, fix string) {
+	if what, fix := password(value); what != "" {
+		return what, fix
+	}
+	if utf8.RuneCountInString(value) < leastCodeServerPassword {
+		return fmt.Sprintf("the password has fewer than %d characters", leastCodeServerPassword), "write a longer one (inmanta-docker init generates a good one)"
+	}
+	return "", ""
+}
+
+func codeServerLogin(value string) (what, fix string) {
+	if value != "password" && value != "none" {
+		return fmt.Sprintf("%q is neither password nor none", value), "write password; or none, which lets in everybody on this host"
+	}
+	return "", ""
+}
+
+var hostNameForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`)
+
+func hostNames(value string) (what, fix string) {
+	for name := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		if !hostNameForm.MatchString(name) {
+			return fmt.Sprintf("%q is not the name of a host", name), "write names alone, separated by commas: code.example.com (no http://, no port)"
+		}
+	}
+	return "", ""
+}
+
+var sha256Form = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+func sha256(value string) (what, fix string) {
+	if !sha256Form.MatchString(value) {
+		return fmt.Sprintf("%q is not a SHA-256 in hexadecimal", value), "write the 64 digits that sha256sum prints"
 	}
 	return "", ""
 }

@@ -45,11 +45,26 @@ const (
 	LogrotateTimezone     = "INMANTA_LOGROTATE_TIMEZONE"
 	LogrotateCopytruncate = "INMANTA_LOGROTATE_COPYTRUNCATE"
 
-	ModuleRepoURL    = "INMANTA_MODULE_REPO_URL"
-	ModuleRepoBranch = "INMANTA_MODULE_REPO_BRANCH"
-	PytestArguments  = "INMANTA_PYTEST_ARGUMENTS"
-	CodeServerIP     = "INMANTA_CODE_SERVER_IP"
-	CodeServerPort   = "INMANTA_CODE_SERVER_PORT"
+	ModuleRepoURL     = "INMANTA_MODULE_REPO_URL"
+	ModuleRepoBranch  = "INMANTA_MODULE_REPO_BRANCH"
+	PytestArguments   = "INMANTA_PYTEST_ARGUMENTS"
+	ModuleRepoToken   = "INMANTA_MODULE_REPO_TOKEN"
+	ModuleRepoKey     = "INMANTA_MODULE_REPO_SSH_KEY"
+	ModuleRepoHosts   = "INMANTA_MODULE_REPO_KNOWN_HOSTS"
+	CABundle          = "INMANTA_CA_BUNDLE"
+	OfflineFolder     = "INMANTA_OFFLINE_FOLDER"
+	PipIndexURL       = "PIP_INDEX_URL"
+	PipExtraIndexURL  = "PIP_EXTRA_INDEX_URL"
+	CodeServerIP      = "INMANTA_CODE_SERVER_IP"
+	CodeServerPort    = "INMANTA_CODE_SERVER_PORT"
+	CodeServerSecret  = "INMANTA_CODE_SERVER_PASSWORD"
+	CodeServerLogin   = "INMANTA_CODE_SERVER_LOGIN"
+	CodeServerNames   = "INMANTA_CODE_SERVER_NAMES"
+	CodeServerCert    = "INMANTA_CODE_SERVER_CERTIFICATE"
+	CodeServerKey     = "INMANTA_CODE_SERVER_KEY"
+	CodeServerVSIX    = "INMANTA_CODE_SERVER_EXTENSIONS"
+	CodeServerTarball = "INMANTA_CODE_SERVER_TARBALL"
+	CodeServerSHA256  = "INMANTA_CODE_SERVER_SHA256"
 )
 
 // All are the settings, in the order of the README's table.
@@ -143,12 +158,92 @@ var All = []Setting{
 		Description: "The arguments to give to pytest when running the initialization tests.",
 	},
 	{
+		Name: ModuleRepoToken, UsedBy: "docker-compose.init.yml", Check: password, Secret: true,
+		Description: "The token or password for that repo over https; the user, where the host wants one, goes into the url.",
+	},
+	{
+		Name: ModuleRepoKey, UsedBy: "docker-compose.init.yml", Secret: true,
+		Description: "The private key for that repo over ssh, without a passphrase: the whole file, between single quotes.",
+	},
+	{
+		Name: ModuleRepoHosts, UsedBy: "docker-compose.init.yml",
+		Description: "The host keys of that repo's host, as lines of a known_hosts file (`ssh-keyscan`); over ssh, no other is believed.",
+	},
+	{
+		Name: CABundle, Default: "/dev/null", UsedBy: "docker-compose.init.yml",
+		Description: "A file of the **host** with the certificate authorities that the init sidecar and the orchestrator's own installations believe, in PEM; the images' own where it is not set.",
+	},
+	{
+		Name: OfflineFolder, Default: "/dev/null", UsedBy: "docker-compose.init.yml",
+		Description: "A folder of the **host** that takes the place of the network: wheels in `wheels/`, and repositories that the url names as `/srv/inmanta-offline/…`.",
+	},
+	{
+		Name: PipIndexURL, UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "The package index that the init sidecar and the orchestrator's own installations use, in place of PyPI.",
+	},
+	{
+		Name: PipExtraIndexURL, UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "Further package indexes, separated by spaces.",
+	},
+	{
+		Name: "UV_DEFAULT_INDEX", UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "The package index of tests that install with uv.",
+	},
+	{
+		Name: "UV_INDEX", UsedBy: "docker-compose.init.yml", Check: indexURLs,
+		Description: "Further package indexes of tests that install with uv, separated by spaces.",
+	},
+	{
+		Name: "HTTP_PROXY", UsedBy: "docker-compose.init.yml", Check: proxy,
+		Description: "The proxy through which the init sidecar and the orchestrator's own installations reach http urls.",
+	},
+	{
+		Name: "HTTPS_PROXY", UsedBy: "docker-compose.init.yml", Check: proxy,
+		Description: "The same for https urls.",
+	},
+	{
+		Name: "NO_PROXY", UsedBy: "docker-compose.init.yml",
+		Description: "The hosts that are reached without a proxy, separated by commas.",
+	},
+	{
 		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,
 		Description: "On which ip of the **host** the code server sidecar is made available.",
 	},
 	{
 		Name: CodeServerPort, Default: "8080", UsedBy: "docker-compose.code.yml", Check: port,
 		Description: "On which port of the **host** the code server sidecar is made available.",
+	},
+	{
+		Name: CodeServerSecret, UsedBy: "docker-compose.code.yml", Check: codeServerPassword, Secret: true,
+		Description: "The password that lets somebody in to the code server. `inmanta-docker init` generates one; where there is none, the sidecar makes one up, and `docker exec inmanta-code-sidecar inmanta-sidecar code password` shows it.",
+	},
+	{
+		Name: CodeServerLogin, Default: "password", UsedBy: "docker-compose.code.yml", Check: codeServerLogin,
+		Description: "`password`, or `none`: whoever reaches the code server is let in, which takes an ip that only the host itself has.",
+	},
+	{
+		Name: CodeServerNames, UsedBy: "docker-compose.code.yml", Check: hostNames,
+		Description: "The host names, separated by commas, by which browsers may ask for the code server, besides addresses, `localhost` and those of its certificate.",
+	},
+	{
+		Name: CodeServerCert, Default: "/dev/null", UsedBy: "docker-compose.code.yml",
+		Description: "A file of the **host** with the certificate (and those that lead to its authority) with which the code server speaks https, in PEM.",
+	},
+	{
+		Name: CodeServerKey, Default: "/dev/null", UsedBy: "docker-compose.code.yml",
+		Description: "A file of the **host** with the private key of that certificate, in PEM.",
+	},
+	{
+		Name: CodeServerVSIX, Default: "/dev/null", UsedBy: "docker-compose.code.yml",
+		Description: "A folder of the **host** with `.vsix` files: extensions that the code server installs when it starts, without a network.",
+	},
+	{
+		Name: CodeServerTarball, UsedBy: "docker-compose.code.yml",
+		Description: "Where code-server comes from, if not from its project's releases: a tarball, or the folder it is in, on the **host** or at a url.",
+	},
+	{
+		Name: CodeServerSHA256, UsedBy: "docker-compose.code.yml", Check: sha256,
+		Description: "The SHA-256 of that tarball, if it is not the release that this version is made for. Of a tarball on the host, the file `SHA256SUMS` beside it says it, too.",
 	},
 }
 

@@ -14,6 +14,14 @@ func TestChecks(t *testing.T) {
 		PostgreSQLVersion: {"16", "17.2", "16-alpine", "17.2-bookworm"},
 		DatabasePassword:  {"inmanta", "Pa$w%x;#1 \"'ü"},
 		NamePrefix:        {"inmanta", "lab_2", "a.b-c"},
+		CodeServerSecret:  {"hunter22", "Pa$w%x;#1 \"'ü"},
+		CodeServerLogin:   {"password", "none"},
+		CodeServerNames:   {"code.example.com", "a, b-c.d", "LOCAL"},
+		CodeServerSHA256:  {strings.Repeat("0a", 32), strings.Repeat("F", 64)},
+		PipIndexURL:       {"https://pypi.example.com/simple", "http://127.0.0.1:8080/", "file:///srv/simple"},
+		PipExtraIndexURL:  {"https://a/simple https://user@b/simple"},
+		"UV_INDEX":        {"mine=https://a/simple https://b/?x=y"},
+		"HTTPS_PROXY":     {"http://user:secret@proxy:3128", "proxy:3128", "socks5://proxy"},
 	}
 	bad := map[string][]string{
 		OrchestratorImage: {"Upper/Case", "a b", "image:", "https://ghcr.io/x"},
@@ -22,6 +30,12 @@ func TestChecks(t *testing.T) {
 		PostgreSQLVersion: {"latest", "0", "v16", "16;rm"},
 		DatabasePassword:  {"two\nlines", " hunter22", "hunter22 ", "\x00"},
 		NamePrefix:        {"-x", "a/b", "a b", "ü"},
+		CodeServerSecret:  {"hunter2", "two\nlines", " hunter22", "üüüüüüü"},
+		CodeServerLogin:   {"None", "no", "false", "token"},
+		CodeServerNames:   {"https://code.example.com", "code:8080", "-a", "a..b", "*.example.com", "ü"},
+		CodeServerSHA256:  {"sha256:" + strings.Repeat("0", 64), strings.Repeat("0", 63), strings.Repeat("g", 64)},
+		PipIndexURL:       {"pypi.example.com", "ftp://a/simple", "https://user:hunter22@a/simple", "https:///x"},
+		"HTTPS_PROXY":     {"http://", "::"},
 	}
 	for name, values := range good {
 		s, _ := Find(name)

@@ -12,6 +12,8 @@ const (
 	Orchestrator   = "server"
 	SSH            = "ssh"
 	Logrotate      = "logrotate"
+	Init           = "init"
+	Code           = "code"
 	PasswordConfig = "database-password"
 )
 

@@ -11,12 +11,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
+	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
+	"github.com/inmanta/inmanta-docker/sidecar/release"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
 	"github.com/inmanta/inmanta-docker/sidecar/scp"
 	"github.com/inmanta/inmanta-docker/sidecar/ssh"
@@ -30,6 +34,11 @@ const usage = `Runs inside the containers of an inmanta-docker deployment.
 Usage:
   inmanta-sidecar probe http URL         say whether a plain http URL answers 2xx
   inmanta-sidecar probe tcp HOST:PORT    say whether something listens there
+  inmanta-sidecar code                   serve an editor, as docker-compose.code.yml has it
+  inmanta-sidecar code health            say whether it does
+  inmanta-sidecar code password          print what lets somebody in to it
+  inmanta-sidecar code install …         unpack a release of it; inmanta-docker calls it
+  inmanta-sidecar code verify …          say whether what was unpacked is whole
   inmanta-sidecar ssh                    serve ssh, as docker-compose.ssh.yml has it
   inmanta-sidecar ssh health             say whether it does: logs in, and runs a command
   inmanta-sidecar ssh host-keys          print the public host keys
@@ -39,13 +48,16 @@ Usage:
   inmanta-sidecar logrotate ls [--json]  list logs, their archives and next rotation
   inmanta-sidecar logrotate show LOG [--since WHEN]  print it, archives first
   inmanta-sidecar logrotate metrics      print Prometheus' text format
+  inmanta-sidecar init                   initialise the orchestrator, as docker-compose.init.yml has it
+  inmanta-sidecar init credential|here|rsync …  for git and pytest; the init sidecar calls them
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar attached VERB…         do it for as long as standard input is open; inmanta-docker calls it
   inmanta-sidecar version
   inmanta-sidecar help
 
-Exit codes: 0 it is so, 1 it is not, with one sentence on standard error.
+Exit codes: 0 it is so, 1 it is not, with one sentence on standard error. init
+has one for each way in which it fails: see docs/sidecars/init.md.
 `
 
 // standIns are programs that the image does not have and clients ask for by
@@ -59,7 +71,11 @@ func main() {
 	if program, ok := standIns[filepath.Base(os.Args[0])]; ok {
 		os.Exit(program(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	err := run(os.Args[1:], os.Stdout)
+	if code := exitCode(0); errors.As(err, &code) {
+		os.Exit(int(code)) // everything has been said
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, sentence(err))
 		// Never 2: the engine reserves it for health checks.
 		os.Exit(1)
@@ -75,6 +91,11 @@ func sentence(err error) string {
 	return err.Error()
 }
 
+// exitCode ends the process with it.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 // run does what the arguments ask for.
 func run(args []string, out io.Writer) error {
 	if len(args) == 0 {
@@ -83,10 +104,14 @@ func run(args []string, out io.Writer) error {
 	switch verb, rest := args[0], args[1:]; verb {
 	case "probe":
 		return runProbe(rest)
+	case "code":
+		return runCode(rest, out)
 	case "ssh":
 		return runSSH(rest, out)
 	case "logrotate":
 		return runLogrotate(rest, out)
+	case "init":
+		return runInit(rest, out)
 	case "sftp-server":
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
@@ -124,6 +149,43 @@ func runProbe(args []string) error {
 		}
 	}
 	return errors.New("probe takes `http URL` or `tcp HOST:PORT`")
+}
+
+func runCode(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 0:
+		return codeserver.Run(out)
+	case len(args) == 1 && args[0] == "health":
+		return codeserver.Health()
+	case len(args) == 1 && args[0] == "password":
+		word, err := codeserver.Password()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, word)
+		return err
+	case len(args) == 4 && args[0] == "install":
+		return installCode(args[1], args[2], args[3], out)
+	case len(args) == 3 && args[0] == "verify":
+		_, err := release.Verified(args[2], args[1], runtime.GOARCH)
+		return err
+	}
+	return errors.New("code takes nothing, `health`, `password`, `install TARBALL SHA256 FOLDER` or `verify SHA256 FOLDER`")
+}
+
+// installCode unpacks a tarball of code-server into a folder, for this machine.
+func installCode(tarball, checksum, folder string, out io.Writer) error {
+	file, err := os.Open(tarball)
+	if err != nil {
+		return fmt.Errorf("opening the tarball: %w", err)
+	}
+	defer file.Close()
+	installed, err := release.Install(folder, file, checksum, runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, installed.Version)
+	return err
 }
 
 func runSSH(args []string, out io.Writer) error {
@@ -166,4 +228,19 @@ func runLogrotate(args []string, out io.Writer) error {
 		return logrotate.Metrics(ctx, out)
 	}
 	return errors.New("logrotate takes nothing, `health`, `now [LOG…]`, `ls [--json]`, `show LOG [--since WHEN]` or `metrics`")
+}
+
+func runInit(args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return exitCode(modelinit.Main(out))
+	}
+	switch args[0] {
+	case "credential":
+		return modelinit.Credential(args[1:], os.Stdin, out)
+	case "here":
+		return modelinit.Here(args[1:])
+	case "rsync":
+		return exitCode(rsync.Main(modelinit.LocalCopy(args[1:]), os.Stdin, out, os.Stderr))
+	}
+	return errors.New("init takes nothing; git and pytest, which it starts, call the rest")
 }

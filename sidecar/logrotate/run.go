@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 	"github.com/inmanta/inmanta-docker/sidecar/privilege"
 )
 
@@ -19,7 +20,7 @@ import (
 // happens to log. It starts as root to own its state, and is the user inmanta
 // before it looks at the first log.
 func Run(log io.Writer) error {
-	id, err := privilege.Lookup(privilege.Account)
+	account, err := passwd.Find(passwd.Inmanta)
 	if err != nil {
 		return err
 	}
@@ -27,10 +28,10 @@ func Run(log io.Writer) error {
 		return fmt.Errorf("started as user %d: it takes root to own the volume of its state; the overlay's `user:` has to stay as it is", os.Getuid())
 	}
 	// A new volume is root's: this path is not in the image.
-	if err := os.Lchown(stateFolder, id.UID, id.GID); err != nil {
+	if err := os.Lchown(stateFolder, account.UID, account.GID); err != nil {
 		return fmt.Errorf("taking over %s: %w", stateFolder, err)
 	}
-	if err := privilege.Guard(id); err != nil {
+	if err := privilege.Guard(privilege.Identity{UID: account.UID, GID: account.GID, Groups: account.Groups}); err != nil {
 		return fmt.Errorf("giving up root, without which nothing is rotated: %w", err)
 	}
 	economize()

@@ -5,20 +5,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/authorizedkeys"
-	"github.com/inmanta/inmanta-docker/sidecar/privilege"
+	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 )
 
 // Config is all that the server is told.
 type Config struct {
 	// Account is whom sessions belong to; no other name may log in.
-	Account Account
+	Account passwd.Account
 	// Environment is what every session gets, as NAME=value.
 	Environment []string
 	// Keys are read again at each attempt to log in.
@@ -29,13 +27,6 @@ type Config struct {
 	// SFTP is the command of the sftp subsystem: its path and arguments.
 	SFTP   []string
 	Limits Limits
-}
-
-// Account is a line of /etc/passwd.
-type Account struct {
-	Name, Home, Shell string
-	UID, GID          int
-	Groups            []int
 }
 
 // Where things are in the container.
@@ -52,68 +43,18 @@ const Grace = 10 * time.Second
 // FromEnvironment is the configuration in the container. self is the path of
 // this binary.
 func FromEnvironment(environ []string, self string) (Config, error) {
-	account, err := findAccount(privilege.Account)
+	account, err := passwd.Find(passwd.Inmanta)
 	if err != nil {
 		return Config{}, err
 	}
 	return Config{
 		Account:     account,
-		Environment: sessionEnvironment(environ, account),
+		Environment: account.Environment(environ),
 		Keys:        KeySources{Variable: lookup(environ, keysVariable), Paths: authorizedkeys.Places},
 		Launcher:    []string{self, "session"},
 		SFTP:        []string{self, "sftp-server", "report"},
 		Limits:      DefaultLimits,
 	}, nil
-}
-
-// findAccount looks a user up. A shell that lets nobody in is what images give
-// accounts of services: their sessions get one that does.
-func findAccount(name string) (Account, error) {
-	id, err := privilege.Lookup(name)
-	if err != nil {
-		return Account{}, err
-	}
-	entry, err := user.Lookup(name)
-	if err != nil {
-		return Account{}, fmt.Errorf("finding the home of %s: %w", name, err)
-	}
-	account := Account{Name: name, Home: entry.HomeDir, UID: id.UID, GID: id.GID, Groups: id.Groups}
-	if account.Shell, err = loginShell(name); err != nil {
-		return Account{}, err
-	}
-	return account, nil
-}
-
-// loginShell is the first of the user's shells that the image has.
-func loginShell(name string) (string, error) {
-	text, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		return "", fmt.Errorf("reading the shell of %s: %w", name, err)
-	}
-	candidates := shells(string(text), name)
-	for _, shell := range candidates {
-		if info, err := os.Stat(shell); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return shell, nil
-		}
-	}
-	return "", fmt.Errorf("the image has none of the shells %s: sessions cannot run anything", strings.Join(candidates, ", "))
-}
-
-// shells are what passwd(5) says is a user's shell, unless that lets nobody in,
-// and then those that nearly every image has.
-func shells(passwd, name string) []string {
-	usual := []string{"/bin/bash", "/bin/sh"}
-	for line := range strings.Lines(passwd) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) != 7 || fields[0] != name {
-			continue
-		}
-		if shell := fields[6]; filepath.IsAbs(shell) && !slices.Contains([]string{"nologin", "false"}, filepath.Base(shell)) {
-			return append([]string{shell}, usual...)
-		}
-		return usual // a further line of that name is nobody's
-	}
-	return usual
 }
 
 // KeySources is where authorized keys come from.

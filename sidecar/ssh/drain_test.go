@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
 // hears collects what a session says.
@@ -221,7 +223,7 @@ func TestNoticeReachesTheOtherSessions(t *testing.T) {
 
 // The signals are the process's own, so this one is not parallel.
 func TestSecondSignalHurries(t *testing.T) {
-	stop, hurry, cancel := untilTold()
+	stop, hurry, cancel := process.UntilTold(Grace)
 	defer cancel()
 	if stop.Err() != nil || hurry.Err() != nil {
 		t.Fatal("told before it was")

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inmanta/inmanta-docker/sidecar/authorizedkeys"
+	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 )
 
 func FuzzModes(f *testing.F) {
@@ -48,7 +49,7 @@ func granted(tb testing.TB, options string) *connection {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	account := Account{Name: "me", Home: "/", Shell: "/bin/bash"}
+	account := passwd.Account{Name: "me", Home: "/", Shell: "/bin/bash"}
 	return &connection{
 		server: &Server{config: Config{Account: account, SFTP: []string{"/sidecar", "sftp-server"}, Limits: DefaultLimits}},
 		grant:  grant,

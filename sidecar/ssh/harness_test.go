@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
@@ -87,10 +88,10 @@ func serveAt(t *testing.T, listener net.Listener, lines string, options ...func(
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	account := Account{Name: me.Username, Home: home, Shell: "/bin/bash", UID: os.Getuid(), GID: os.Getgid()}
+	account := passwd.Account{Name: me.Username, Home: home, Shell: "/bin/bash", UID: os.Getuid(), GID: os.Getgid()}
 	config := Config{
 		Account:     account,
-		Environment: sessionEnvironment([]string{"PATH=" + os.Getenv("PATH"), "INMANTA_SET=yes"}, account),
+		Environment: account.Environment([]string{"PATH=" + os.Getenv("PATH"), "INMANTA_SET=yes"}),
 		Keys:        KeySources{Variable: lines},
 		SFTP:        []string{self, "sftp-server", "report"},
 		Limits:      DefaultLimits,

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/inmanta/inmanta-docker/sidecar/peer"
 )
 
 // Limits bound what clients can use up.
@@ -75,40 +77,24 @@ func newGate(limits Limits) *gate {
 	return &gate{limits: limits, suspicion: map[netip.Addr]*rate.Limiter{}}
 }
 
-// sourceOf is what counts as one source: an IPv4 address, or the IPv6 network
-// that one customer is usually given.
-func sourceOf(address net.Addr) netip.Addr {
-	parsed, err := netip.ParseAddrPort(address.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	source := parsed.Addr().Unmap().WithZone("")
-	if source.Is6() {
-		if network, err := source.Prefix(64); err == nil {
-			return network.Addr()
-		}
-	}
-	return source
-}
-
 // enter takes a connection, or says why not.
 func (g *gate) enter(conn net.Conn) (*guest, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	source := sourceOf(conn.RemoteAddr())
+	from := peer.Source(conn.RemoteAddr().String())
 	if g.closed {
 		return nil, errors.New("the server is stopping")
 	}
 	if g.logged >= g.limits.Connections {
 		return nil, fmt.Errorf("%d connections are logged in, which is the limit", g.logged)
 	}
-	if left, known := g.suspicion[source]; known && left.Tokens() < 1 {
-		return nil, fmt.Errorf("%s has failed to log in too often: one more try every %s", source, g.limits.Pardon)
+	if left, known := g.suspicion[from]; known && left.Tokens() < 1 {
+		return nil, fmt.Errorf("%s has failed to log in too often: one more try every %s", from, g.limits.Pardon)
 	}
 	if len(g.entering) >= g.limits.Handshakes {
 		g.evict()
 	}
-	visitor := &guest{conn: conn, source: source}
+	visitor := &guest{conn: conn, source: from}
 	g.entering = append(g.entering, visitor)
 	return visitor, nil
 }

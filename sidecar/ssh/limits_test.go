@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func TestFailuresAreForgottenInTime(t *testing.T) {
 func (g *gate) failed(source string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	left, known := g.suspicion[sourceOf(&net.TCPAddr{IP: net.ParseIP(source)})]
+	left, known := g.suspicion[netip.MustParseAddr(source)]
 	if !known {
 		return 0
 	}

@@ -9,13 +9,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/privilege"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
@@ -71,7 +68,7 @@ func Run(log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	stop, hurry, cancel := untilTold()
+	stop, hurry, cancel := process.UntilTold(Grace)
 	defer cancel()
 	// Neither is a reason to serve nobody: zombies cost little, and a health
 	// check that is not answered says so.
@@ -85,25 +82,6 @@ func (s *Server) mind(part func() error) {
 	if err := part(); err != nil {
 		s.audit.write(Event{Event: EventProblem, Problem: err.Error()})
 	}
-}
-
-// untilTold is done at the first signal to stop; hurry is once the grace period
-// is over, or at the second.
-func untilTold() (stop, hurry context.Context, cancel context.CancelFunc) {
-	stop, stopNow := context.WithCancel(context.Background())
-	hurry, hurryNow := context.WithCancel(context.Background())
-	told := make(chan os.Signal, 2)
-	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
-	go func() {
-		<-told
-		stopNow()
-		select {
-		case <-told:
-		case <-time.After(Grace):
-		}
-		hurryNow()
-	}()
-	return stop, hurry, func() { signal.Stop(told); stopNow(); hurryNow() }
 }
 
 // standIn makes this binary answer to the names of programs that the image does
