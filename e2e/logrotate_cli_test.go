@@ -28,9 +28,13 @@ func TestLogrotateVerb(t *testing.T) {
 	if first, second := s.log("agent-1.log"), s.log("agent-2.log"); len(first.Archives) != 1 || first.Result != "ok" || first.LastRotation.IsZero() || len(second.Archives) != 0 {
 		t.Errorf("of two logs of which one was rotated there is %+v and %+v", first, second)
 	}
+	s.writes("seq -f 'second %.0f' 4 6 >> agent-2.log")
+	if second := s.log("agent-2.log"); second.SizeBytes != int64(len("second 1\n")*6) {
+		t.Errorf("of a log that has grown it says %+v", second)
+	}
 	s.says(s.must("logrotate", "ls").stdout, "agent-1.log", "agent-2.log")
 	s.prints("inmanta-docker logrotate show agent-1", "first 1\nfirst 2\nfirst 3")
-	s.prints("inmanta-docker logrotate show agent-2.log --since 2020-01-01", "second 1\nsecond 2\nsecond 3")
+	s.prints("inmanta-docker logrotate show agent-2.log --since 2020-01-01", "second 1\nsecond 2\nsecond 3\nsecond 4\nsecond 5\nsecond 6")
 	s.says(s.must("logrotate", "metrics").stdout, "# TYPE inmanta_logrotate_healthy gauge\ninmanta_logrotate_healthy 1\n", `inmanta_logrotate_log_archives{log="agent-1.log"} 1`)
 	if all := s.ls(); !all.Healthy || all.Folder != logFolder || !all.Next.After(time.Now()) {
 		t.Errorf("it says of itself %+v", all)
@@ -178,7 +182,7 @@ func (s *rotator) reads(log string, into io.Writer) (here, inside int64) {
 func (s *rotator) asking() []int {
 	s.t.Helper()
 	var pids []int
-	for line := range strings.Lines(s.docker("top", s.container(), "-eo", "pid,args")) {
+	for line := range strings.Lines(s.top(s.container())) {
 		if !strings.Contains(line, "attached logrotate show") {
 			continue
 		}
@@ -189,4 +193,16 @@ func (s *rotator) asking() []int {
 		pids = append(pids, pid)
 	}
 	return pids
+}
+
+// top are the processes of a container, each with its number on the engine's
+// machine. The engine's ps fails where one ends at that moment.
+func (s *stack) top(container string) string {
+	s.t.Helper()
+	var r result
+	s.until("the engine lists processes", func() bool {
+		r = s.exec("bash", "-c", "docker top "+container+" -eo pid,args")
+		return r.code == 0
+	})
+	return r.stdout
 }

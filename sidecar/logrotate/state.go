@@ -3,6 +3,7 @@ package logrotate
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -26,9 +27,6 @@ type State struct {
 	// FreeBytes is the room in the file system of the logs.
 	FreeBytes int64      `json:"free_bytes"`
 	Logs      []LogState `json:"logs"`
-
-	// need is the room that the largest log takes to be rotated, in bytes.
-	need int64
 }
 
 // LogState is what there is of one log.
@@ -46,6 +44,9 @@ type LogState struct {
 	// Archives are oldest first, as are those Waiting for their writer.
 	Archives []ArchiveState `json:"archives"`
 	Waiting  []WaitingState `json:"waiting"`
+
+	// keeps: its writer keeps the file, of which the beginning may be a hole.
+	keeps bool
 }
 
 // ArchiveState is one archive.
@@ -68,12 +69,10 @@ func (d *daemon) publish(k *keeper) {
 	now := k.config.Now()
 	s := &State{Folder: k.config.Folder, Next: k.due, Reasons: []string{}, Notes: k.notes(), Logs: []LogState{}}
 	for _, l := range k.logs {
-		one := k.logState(l, now)
-		s.Logs = append(s.Logs, one)
+		s.Logs = append(s.Logs, k.logState(l, now))
 		if r := k.records[l.Name]; r != nil {
 			s.Reasons = append(s.Reasons, r.errors()...)
 		}
-		s.need = max(s.need, min(one.SizeBytes, 256<<20)/4)
 	}
 	for _, why := range k.unremoved {
 		s.Reasons = append(s.Reasons, why)
@@ -122,8 +121,8 @@ func (k *keeper) logState(l rotation.Log, now time.Time) LogState {
 		}
 	}
 	if l.Live != nil {
-		s.SizeBytes = content(*l.Live)
-		if l.Live.Writer != rotation.Unknown {
+		s.keeps = l.Live.Writer != rotation.Unknown
+		if s.keeps {
 			s.Writer = string(l.Live.Writer)
 		}
 	}
@@ -148,6 +147,20 @@ func archiveState(file rotation.File, now time.Time) ArchiveState {
 	return ArchiveState{File: file.Base, Time: made(file, now).UTC(), SizeBytes: file.Size, Format: file.Name.Format.String()}
 }
 
+// look takes the size that the log has by now: the keeper looks at it when there
+// is something to do.
+func (l *LogState) look(folder string) {
+	l.SizeBytes = 0
+	var is unix.Stat_t
+	if unix.Lstat(filepath.Join(folder, l.Name), &is) != nil || is.Mode&unix.S_IFMT != unix.S_IFREG {
+		return
+	}
+	l.SizeBytes = is.Size
+	if l.keeps {
+		l.SizeBytes = min(is.Size, is.Blocks*512)
+	}
+}
+
 // silence is how long the keeper may show no sign of life: it looks up every
 // tick, and between any two steps of a rotation, one of which is to fill an
 // archive with some MiB.
@@ -162,6 +175,13 @@ const spare = 4 << 20
 // State is the keeper's state, and what there is to say of the folder right now.
 func (d *daemon) State() State {
 	s := *d.state.Load()
+	// Never null in JSON, whatever there is.
+	s.Logs, s.Notes = append([]LogState{}, s.Logs...), append([]string{}, s.Notes...)
+	need := int64(spare)
+	for i := range s.Logs {
+		s.Logs[i].look(d.config.Folder)
+		need = max(need, spare+min(s.Logs[i].SizeBytes, 256<<20)/4)
+	}
 	now := d.config.Now()
 	reasons := slices.Clone(s.Reasons)
 	quiet := time.Since(d.began) - time.Duration(d.alive.Load())
@@ -180,8 +200,8 @@ func (d *daemon) State() State {
 		reasons = append(reasons, fmt.Sprintf("%s: how much room there is cannot be found out: %v", d.config.Folder, err))
 	} else {
 		s.FreeBytes = int64(space.Bavail) * space.Bsize
-		if s.FreeBytes < s.need+spare {
-			reasons = append(reasons, fmt.Sprintf("%s has %d MiB free, and the next rotation may need %d: make room, or keep fewer archives", d.config.Folder, s.FreeBytes>>20, (s.need+spare)>>20))
+		if s.FreeBytes < need {
+			reasons = append(reasons, fmt.Sprintf("%s has %d MiB free, and the next rotation may need %d: make room, or keep fewer archives", d.config.Folder, s.FreeBytes>>20, need>>20))
 		}
 		if space.Files > 0 && space.Ffree < 16 {
 			reasons = append(reasons, fmt.Sprintf("%s has room for %d more files only: remove some", d.config.Folder, space.Ffree))

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -137,14 +138,26 @@ func (s *sidecar) healthy() {
 	})
 }
 
-// settled waits until nothing is aside any more.
-func (s *sidecar) settled() {
+// waiting says what is aside, but for what is of some logs, and why; empty where
+// nothing is.
+func (s *sidecar) waiting(but ...string) string {
+	s.t.Helper()
+	for _, one := range s.state().Logs {
+		for _, waiting := range one.Waiting {
+			if !slices.Contains(but, one.Name) {
+				return waiting.File + ": " + waiting.Why
+			}
+		}
+	}
+	return ""
+}
+
+// settled waits until nothing is aside any more, but for what is of some logs.
+func (s *sidecar) settled(but ...string) {
 	s.t.Helper()
 	eventually(s.t, func() error {
-		for _, one := range s.state().Logs {
-			for _, waiting := range one.Waiting {
-				return fmt.Errorf("%s: %s", waiting.File, waiting.Why)
-			}
+		if waiting := s.waiting(but...); waiting != "" {
+			return errors.New(waiting)
 		}
 		return nil
 	})

@@ -48,7 +48,9 @@ type task struct {
 	// It is the sidecar itself, with these settings (without the beginning that
 	// all of them have), and answers at an address.
 	Settings map[string]string
-	Address  string
+	// How many files it may have open; 0 is as many as this program.
+	Files   uint64
+	Address string
 	// Start of its clock, in seconds since 1970; 0 is now. It goes on with the
 	// machine's, and at each "advance SECONDS".
 	Clock int64
@@ -153,6 +155,11 @@ func subject(config string) error {
 	}
 	if r.UID != 0 && r.UID != os.Getuid() {
 		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(r.UID), syscall.Setuid(r.UID)); err != nil {
+			return err
+		}
+	}
+	if r.Files != 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: r.Files, Max: r.Files}); err != nil {
 			return err
 		}
 	}

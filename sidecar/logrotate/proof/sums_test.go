@@ -120,6 +120,12 @@ func count(folder, name string, acknowledged map[string]uint64) (sum, error) {
 			break
 		}
 	}
+	total.missing(acknowledged, writers)
+	return total, nil
+}
+
+// missing adds what is lost.
+func (s *sum) missing(acknowledged map[string]uint64, writers map[string]*seen) {
 	for _, writer := range slices.Sorted(maps.Keys(acknowledged)) {
 		found := writers[writer]
 		if found == nil {
@@ -130,13 +136,12 @@ func count(folder, name string, acknowledged map[string]uint64) (sum, error) {
 			if number >= uint64(len(found.numbers)) || !found.numbers[number] {
 				missing++
 				if missing == 1 {
-					total.say("%s: the first line of %s that is lost is %d of %d", name, writer, number, acknowledged[writer])
+					s.say("the first line of %s that is lost is %d of %d", writer, number, acknowledged[writer])
 				}
 			}
 		}
-		total.lost += missing
+		s.lost += missing
 	}
-	return total, nil
 }
 
 // named tells of an archive that its tool refuses.

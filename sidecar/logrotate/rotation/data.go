@@ -45,8 +45,11 @@ func data(file *os.File, from, to int64) iter.Seq2[archive.Range, error] {
 }
 
 // firstData is where the first part that is no hole begins; size where there is none.
-func firstData(file *os.File, size int64) (int64, error) {
-	for r, err := range data(file, 0, size) {
+func firstData(file *os.File, size int64) (int64, error) { return dataFrom(file, 0, size) }
+
+// dataFrom is firstData, from a place in the file on.
+func dataFrom(file *os.File, from, size int64) (int64, error) {
+	for r, err := range data(file, from, size) {
 		return r.Start, err
 	}
 	return size, nil

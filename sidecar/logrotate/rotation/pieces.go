@@ -95,7 +95,11 @@ func (f *Folder) takeAll(task Task, file *os.File, k knowledge, outcome *Outcome
 			return err
 		}
 		outcome.Archives, outcome.Bytes = append(outcome.Archives, name.String()), outcome.Bytes+bytes
-		start, part = piece.End, next
+		part = next
+		// Over holes, of which there may be more than of anything else.
+		if start, err = dataFrom(file, piece.End, is.size); err != nil {
+			return err
+		}
 	}
 	if k.Gap != nil && k.Gap.End <= start {
 		k.Gap = nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -173,15 +174,22 @@ func gapAt(file *os.File, was seam, size int64) (archive.Range, bool, error) {
 	if err != nil || !found || gap.End < was.Size {
 		return archive.Range{}, false, err
 	}
-	// It begins further to the front.
-	for gap.Start > rest {
-		before := archive.Range{Start: max(rest, gap.Start-leastGap), End: gap.Start}
-		length, err := zerosBefore(file, before)
+	// It begins further to the front, where the last byte is that somebody wrote.
+	var written []archive.Range
+	for r, err := range data(file, rest, gap.Start) {
 		if err != nil {
 			return archive.Range{}, false, err
 		}
-		gap.Start -= length
-		if length < before.End-before.Start {
+		written = append(written, r)
+	}
+	gap.Start = rest
+	for _, r := range slices.Backward(written) {
+		zeros, err := zerosBefore(file, r)
+		if err != nil {
+			return archive.Range{}, false, err
+		}
+		if zeros < r.End-r.Start {
+			gap.Start = r.End - zeros
 			break
 		}
 	}
@@ -220,16 +228,19 @@ func run(file *os.File, in archive.Range) (archive.Range, bool, error) {
 
 // zerosBefore is how many zero bytes a part of a file ends with.
 func zerosBefore(file *os.File, in archive.Range) (int64, error) {
-	buffer := make([]byte, in.End-in.Start)
-	if _, err := file.ReadAt(buffer, in.Start); err != nil && !errors.Is(err, io.EOF) {
-		return 0, err
-	}
-	for i := len(buffer) - 1; i >= 0; i-- {
-		if buffer[i] != 0 {
-			return int64(len(buffer) - 1 - i), nil
+	buffer := make([]byte, 64<<10)
+	for end := in.End; end > in.Start; {
+		start := max(in.Start, end-int64(len(buffer)))
+		n, err := file.ReadAt(buffer[:end-start], start)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
 		}
+		if written := bytes.TrimRight(buffer[:n], "\x00"); len(written) > 0 {
+			return in.End - start - int64(len(written)), nil
+		}
+		end = start
 	}
-	return int64(len(buffer)), nil
+	return in.End - in.Start, nil
 }
 
 // zero says whether a part of a file is there and has nothing but zeros.

@@ -129,3 +129,25 @@ func TestOtherLogsAreNotForgotten(t *testing.T) {
 		t.Errorf("of files that are gone, this is still known: %+v", l.writers)
 	}
 }
+
+// What nobody wrote is passed over, however much of it there is.
+func TestHolesOfAKeptLog(t *testing.T) {
+	t.Parallel()
+	l := newLogs(t)
+	file := l.open("callback.log", os.O_CREATE|os.O_WRONLY)
+	const apart = 100 << 30
+	for i := range 3 {
+		if _, err := file.Seek(int64(i)*apart, 0); err != nil {
+			t.Fatal(err)
+		}
+		l.lines(file, 1000*i, 1000*(i+1))
+	}
+	l.rotate()
+	l.clock = l.clock.Add(time.Second)
+	l.settle() // notes the size
+	l.lines(file, 3000, 3001)
+	outcomes := l.settle()
+	if outcomes[0].Result != Returned || len(outcomes[0].Archives) != 3 {
+		t.Fatalf("%+v", outcomes)
+	}
+}
