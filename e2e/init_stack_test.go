@@ -91,7 +91,7 @@ func TestInit(t *testing.T) {
 	if strings.Contains(up.stdout+up.stderr+inspectable(t, sidecar), "hunter22") {
 		t.Error("the token is shown, in docker inspect, or in the log")
 	}
-	if got := s.sh("docker cp " + sidecar + ":/run/secrets/inmanta-module-repo-token - | tar tv"); !strings.HasPrefix(got.stdout, "-r-------- 0/0 ") {
+	if got := s.sh("docker cp " + sidecar + ":/run/secrets/inmanta-module-repo-token - | tar tv --numeric-owner"); !strings.HasPrefix(got.stdout, "-r-------- 0/0 ") {
 		t.Errorf("the token's file is %s%s", got.stdout, got.stderr)
 	}
 	first := s.lastRun(0)
