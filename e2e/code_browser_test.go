@@ -58,7 +58,7 @@ func browserOfCode(e *codeSidecar) {
 	e.eventually("the terminal has run it", func() bool {
 		return e.sh("docker exec "+e.container()+" test -s /tmp/environment").code == 0
 	})
-	if got := e.docker("exec", e.container(), "cat", "/tmp/listed"); !strings.Contains(got, "made-for-the-browser") {
+	if got := e.docker("exec", e.container(), "cat", "/tmp/listed"); !strings.Contains(got, "edited-here") {
 		e.t.Errorf("inmanta-cli in the terminal says\n%s", got)
 	}
 	environment := e.docker("exec", e.container(), "cat", "/tmp/environment")

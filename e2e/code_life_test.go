@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -227,7 +228,9 @@ func TestCodeOverHTTPS(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", e.codePort)
 	client := &http.Client{Timeout: 20 * time.Second, CheckRedirect: plainClient.CheckRedirect, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool},
-		Dial:            func(string, string) (net.Conn, error) { return net.Dial("tcp", address) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		},
 	}}
 	// By the certificate's name, which needs no setting of its own.
 	response, err := client.PostForm(fmt.Sprintf("https://code.example.test:%d/login", e.codePort), url.Values{"password": {e.password}})

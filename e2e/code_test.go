@@ -136,7 +136,7 @@ func (e *codeSidecar) environment() {
 	e.t.Helper()
 	project := e.project("in-the-browser")
 	if err := e.call(http.MethodPut, "/api/v2/environment", "", map[string]string{
-		"project_id": project, "name": "made-for-the-browser", "environment_id": environmentID,
+		"project_id": project, "name": "edited-here", "environment_id": environmentID,
 	}, nil); err != nil {
 		e.t.Fatal(err)
 	}

@@ -74,6 +74,8 @@ func TestInit(t *testing.T) {
 	if bundle := authorities(); bundle != "" {
 		s.set("INMANTA_CA_BUNDLE", bundle)
 	}
+	// Of no use here, and to be seen by nobody.
+	s.set("INMANTA_MODULE_REPO_TOKEN", "hunter22")
 	sidecar := s.name + "-init-sidecar"
 
 	up := s.must("up")
@@ -86,6 +88,12 @@ func TestInit(t *testing.T) {
 		t.Errorf("up says\n%s", up.stdout)
 	}
 	s.initialised()
+	if strings.Contains(up.stdout+up.stderr+inspectable(t, sidecar), "hunter22") {
+		t.Error("the token is shown, in docker inspect, or in the log")
+	}
+	if got := s.sh("docker cp " + sidecar + ":/run/secrets/inmanta-module-repo-token - | tar tv --numeric-owner"); !strings.HasPrefix(got.stdout, "-r-------- 0/0 ") {
+		t.Errorf("the token's file is %s%s", got.stdout, got.stderr)
+	}
 	first := s.lastRun(0)
 	if commit := m.git("-C", m.dir, "rev-parse", "HEAD"); first.Commit != commit || first.Result != initrecord.ResultDone || first.Seconds <= 0 || !slices.Equal(first.Environments, []string{signed}) {
 		t.Errorf("on record is %+v", first)
