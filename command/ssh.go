@@ -116,15 +116,16 @@ type sshAccess struct {
 // engine at daemon says.
 func sshAddress(c readiness.Container, daemon string) sshAccess {
 	access := sshAccess{User: sidecarUser, HostKeys: []hostKey{}}
-	for _, at := range c.Reachable(sshPort, daemon) {
-		host, port, _ := net.SplitHostPort(at)
-		access.Host = host
-		access.Port, _ = strconv.Atoi(port)
-		access.Command = "ssh " + sidecarUser + "@" + host
-		if access.Port != sshPort {
-			access.Command = fmt.Sprintf("ssh -p %d %s@%s", access.Port, sidecarUser, host)
-		}
-		break
+	reachable := c.Reachable(sshPort, daemon)
+	if len(reachable) == 0 {
+		return access
+	}
+	host, port, _ := net.SplitHostPort(reachable[0])
+	access.Host = host
+	access.Port, _ = strconv.Atoi(port)
+	access.Command = "ssh " + sidecarUser + "@" + host
+	if access.Port != sshPort {
+		access.Command = fmt.Sprintf("ssh -p %d %s@%s", access.Port, sidecarUser, host)
 	}
 	return access
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -398,18 +397,6 @@ func kind(name string) func(Event) bool {
 // reason is of events with a reason that contains the words.
 func reason(name, words string) func(Event) bool {
 	return func(e Event) bool { return e.Event == name && strings.Contains(e.Reason, words) }
-}
-
-// exitCode is how a command ended: -1 if not by itself.
-func exitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	var exited *ssh.ExitError
-	if errors.As(err, &exited) && exited.Signal() == "" {
-		return exited.ExitStatus()
-	}
-	return -1
 }
 
 func makeFIFO(t *testing.T, path string) {

@@ -20,7 +20,6 @@ type logs struct {
 	*Folder
 	options Options
 	clock   time.Time
-	tasks   map[string]bool
 }
 
 func newLogs(t *testing.T) *logs {

@@ -21,7 +21,7 @@ const smallestPiece = 1 << 20
 
 // takePieces archives what is in a segment that its writer keeps, gives its
 // blocks back to the file system, and the file its name.
-func (f *Folder) takePieces(task Task, is facts) Outcome {
+func (f *Folder) takePieces(task Task) Outcome {
 	outcome := Outcome{Segment: task.Segment, Result: Failed}
 	// Open for writing, this process would be in its own way when it asks for a
 	// lease; so not for longer than this.

@@ -177,7 +177,7 @@ func (f *Folder) held(task Task, file *os.File, is facts) Outcome {
 				return outcome
 			}
 		}
-		return f.takePieces(task, is)
+		return f.takePieces(task)
 	case waitForLines:
 		outcome.Why = "somebody has it open, and whether it is written to is being found out"
 		outcome.Again = w.since.Add(settling)
