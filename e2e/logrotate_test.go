@@ -357,11 +357,12 @@ func TestLogrotateConfiguration(t *testing.T) {
 	}
 
 	// Mended, it counts: the setting does not.
-	s.write("logrotate.conf", "/var/log/inmanta/*.log {\n  hourly\n  rotate 3\n}\n")
+	s.write("logrotate.conf", "/var/log/inmanta/*.log {\n  hourly\n  rotate 3\n  missingok\n}\n")
 	s.set("INMANTA_LOGROTATE_COMPRESSION", "zstd")
 	s.says(s.must("preflight").stderr+s.must("preflight").stdout, "INMANTA_LOGROTATE_COMPRESSION has no effect")
 	s.docker("restart", s.container())
 	s.well()
+	s.says(s.docker("logs", s.container()), "logrotate.conf:4: missingok: a log that is missing is never a mistake")
 	s.must("logrotate", "now")
 	if found := s.log("kept.log"); len(found.Archives) != 1 || !strings.HasSuffix(found.Archives[0].File, "Z") {
 		t.Errorf("it was rotated as %+v", found)

@@ -80,6 +80,9 @@ func Serve(ctx context.Context, c Config) error {
 		<-ctx.Done()
 		return <-answering
 	}
+	for _, note := range c.Policies.Notes {
+		d.journal.write(Event{Event: EventNote, Why: note.Where + ": " + note.What})
+	}
 	said := ""
 	for ctx.Err() == nil {
 		err := d.keep(ctx)

@@ -31,6 +31,7 @@ type Event struct {
 // What an Event can be.
 const (
 	EventStarted  = "started"
+	EventNote     = "note" // about a directive that changes nothing
 	EventRotated  = "rotated"
 	EventWaiting  = "waiting"
 	EventRemoved  = "removed"
