@@ -59,12 +59,11 @@ func everyWriter(t *testing.T, folder, compression string) {
 		w.stop()
 	}
 	s.settled()
-	s.fine()
+	s.healthy()
+	s.rest()
 	for _, w := range []*writers{fast, slow, stalled} {
 		total.add(wantAll(t, w))
 	}
-	s.healthy()
-	s.finish()
 	t.Log(total)
 }
 

@@ -24,8 +24,8 @@ type edit struct{ file, text, without string }
 
 var safeguards = []safeguard{
 	{"lease", []edit{
-		{"settle.go", `if err := f.sys.lease(file); err == nil {`, `if err := f.sys.lease(file); err == nil || taken("lease") {`},
-		{"system.go", `return err == nil && kind == unix.F_RDLCK`, `return err == nil && kind == unix.F_RDLCK || taken("lease")`},
+		{"settle.go", `if err := f.sys.lease(file); err == nil {`, `if err := f.sys.lease(file); err == nil || takenOut("lease") {`},
+		{"system.go", `return err == nil && kind == unix.F_RDLCK`, `return err == nil && kind == unix.F_RDLCK || takenOut("lease")`},
 	}, heldByItsWriter},
 	{"no-replace", []edit{{
 		"system.go",
@@ -35,66 +35,69 @@ var safeguards = []safeguard{
 	{"look-again", []edit{{
 		"whole.go",
 		`case now.size != p.is.size || !f.sys.leased(p.file):`,
-		`case !taken("look-again") && (now.size != p.is.size || !f.sys.leased(p.file)):`,
+		`case !takenOut("look-again") && (now.size != p.is.size || !f.sys.leased(p.file)):`,
 	}}, openedAtTheLastMoment},
 	{"note", []edit{{
 		"state.go",
 		`func (f *Folder) writeState(base string, value any) error {`,
 		`func (f *Folder) writeState(base string, value any) error {
-	if base == intentFile && taken("note") {
+	if base == intentFile && takenOut("note") {
 		return nil
 	}`,
 	}}, killedBetween("punch")},
 	{"recovery", []edit{{
 		"recover.go",
 		`return f.complete(noted.Piece, m) })`,
-		`if taken("recovery") { return nil }; return f.complete(noted.Piece, m) })`,
+		`if takenOut("recovery") { return nil }; return f.complete(noted.Piece, m) })`,
 	}}, killedBetween("punch")},
-	{"recovery-of-whole-ones", []edit{{
-		"recover.go",
-		`return f.complete(noted.Piece, m) })`,
-		`if taken("recovery-of-whole-ones") { return nil }; return f.complete(noted.Piece, m) })`,
-	}}, killedBetween("remove segment")},
+	{"recovery-of-whole-ones", []edit{
+		{
+			"recover.go",
+			`return f.complete(noted.Piece, m) })`,
+			`if takenOut("recovery-of-whole-ones") { return nil }; return f.complete(noted.Piece, m) })`,
+		},
+		{"whole.go", `if err != nil || same {`, `if err != nil || same && !takenOut("recovery-of-whole-ones") {`},
+	}, killedBetween("remove segment")},
 	{"sync-archive", []edit{{
 		"whole.go",
 		`func (f *Folder) syncNamed(base string) error {`,
 		`func (f *Folder) syncNamed(base string) error {
-	if taken("sync-archive") {
+	if takenOut("sync-archive") {
 		return nil
 	}`,
 	}}, powerCutAfterIt},
 	{"sync-everything", []edit{{
 		"system.go",
 		`sync: (*os.File).Sync,`,
-		`sync: func(file *os.File) error { if taken("sync-everything") { return nil }; return file.Sync() },`,
+		`sync: func(file *os.File) error { if takenOut("sync-everything") { return nil }; return file.Sync() },`,
 	}}, powerCutAfterIt},
 	{"gap", []edit{{
 		"writers.go",
 		`if found {`,
-		`if found && !taken("gap") {`,
+		`if found && !takenOut("gap") {`,
 	}}, offsetOfItsOwn},
-	{"truncated", []edit{{
-		"pieces.go",
-		`err != nil || now.size < was.size {`,
-		`err != nil || now.size < was.size && !taken("truncated") {`,
-	}}, truncatedByItsWriter},
+	{"truncated", []edit{
+		{"pieces.go", "now.size < was.size {\n\t\treturn 0,", "now.size < was.size && !takenOut(\"truncated\") {\n\t\treturn 0,"},
+		{"pieces.go", "now.size < was.size {\n\t\t\treturn errors", "now.size < was.size && !takenOut(\"truncated\") {\n\t\t\treturn errors"},
+		{"pieces.go", `err != nil || now != head {`, `err != nil || now != head && !takenOut("truncated") {`},
+	}, truncatedByItsWriter},
 	{"order", []edit{{
 		"aside.go",
 		`!at.After(newest) {`,
-		`!at.After(newest) && !taken("order") {`,
+		`!at.After(newest) && !takenOut("order") {`,
 	}}, clockGoesBack},
 	{"lock", []edit{{
 		"folder.go",
 		`errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("%s: %w", f.options.Path, ErrLocked)`,
-		`errors.Is(err, unix.EWOULDBLOCK) && taken("lock") {
+		`errors.Is(err, unix.EWOULDBLOCK) && takenOut("lock") {
 	} else if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("%s: %w", f.options.Path, ErrLocked)`,
 	}}, twoAtOnce},
 	{"links", []edit{{
 		"system.go",
 		`if f.links > 1 {`,
-		`if f.links > 1 && !taken("links") {`,
+		`if f.links > 1 && !takenOut("links") {`,
 	}}, secondName},
 	{"no-follow", []edit{{
 		"system.go",
@@ -111,10 +114,10 @@ const switches = `package rotation
 
 import "os"
 
-func taken(name string) bool { return os.Getenv("` + without + `") == name }
+func takenOut(name string) bool { return os.Getenv("` + without + `") == name }
 
 func kept(name string) uint {
-	if taken(name) {
+	if takenOut(name) {
 		return 0
 	}
 	return 1

@@ -138,6 +138,15 @@ func (s *sidecar) healthy() {
 	})
 }
 
+// rest has what is left rotated once the writers are gone, and ends: nothing
+// moves any more, so that it can be counted.
+func (s *sidecar) rest() {
+	s.t.Helper()
+	s.fine()
+	s.settled()
+	s.finish()
+}
+
 // waiting says what is aside, but for what is of some logs, and why; empty where
 // nothing is.
 func (s *sidecar) waiting(but ...string) string {

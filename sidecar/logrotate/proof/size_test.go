@@ -87,9 +87,8 @@ func TestMoreThanOnePiece(t *testing.T) {
 	w.tell("restart", "f") // it goes on: with the same file where that has its name
 	s.fine()
 	w.stop()
-	s.settled()
+	s.rest()
 	t.Log(want(t, folder, "callback.log", w.acknowledged(path)))
-	s.finish()
 }
 
 // Lines of 50 MB, of writers that reopen and of such that keep their file.
@@ -116,9 +115,8 @@ func TestHugeLines(t *testing.T) {
 		}
 	}
 	w.stop()
-	s.settled()
+	s.rest()
 	t.Log(wantAll(t, w))
-	s.finish()
 }
 
 // What has no lines: zero bytes that were written, and text without an end. It
@@ -224,6 +222,7 @@ func TestFiveThousandLogs(t *testing.T) {
 	s.fine()
 	t.Logf("%d logs in %s", logs+len(books), time.Since(began).Round(time.Millisecond))
 	s.healthy()
+	s.finish()
 	for _, b := range books {
 		if found := b.found(); !found.perfect() {
 			t.Errorf("%s: %v", b.name, found)
@@ -247,5 +246,4 @@ func TestFiveThousandLogs(t *testing.T) {
 	if total.lines != logs*lines || !total.perfect() {
 		t.Error(total)
 	}
-	s.finish()
 }

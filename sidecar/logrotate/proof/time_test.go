@@ -194,8 +194,8 @@ func TestIdleThroughElevenRotations(t *testing.T) {
 			if made := len(archivesOf(t, folder, busy.name)); made != 10 {
 				t.Errorf("%d archives of the other log are kept", made)
 			}
-			t.Log(want(t, folder, "idle.log", w.acknowledged(idle)))
 			s.finish()
+			t.Log(want(t, folder, "idle.log", w.acknowledged(idle)))
 		})
 	}
 }

@@ -39,9 +39,8 @@ func TestTruncatedAtItsWritersStart(t *testing.T) {
 	}
 	w.wait(200)
 	w.stop()
-	s.settled()
+	s.rest()
 	t.Log(wantAll(t, w))
-	s.finish()
 }
 
 // saved waits until a log has been set aside, as it is when its writer has ended.
@@ -72,9 +71,8 @@ func TestWriterEndsWhileItsLogIsTaken(t *testing.T) {
 	w.wait(200)
 	s.fine()
 	saved(t, path)
-	s.settled()
+	s.rest()
 	t.Log(wantAll(t, w))
-	s.finish()
 }
 
 // A log is truncated beneath the sidecar, at every step of taking it, and written
@@ -157,10 +155,9 @@ func TestStalledWriters(t *testing.T) {
 	for _, w := range all {
 		w.stop()
 	}
-	s.settled()
+	s.rest()
 	for _, w := range all {
 		total.add(wantAll(t, w))
 	}
 	t.Log(total)
-	s.finish()
 }
