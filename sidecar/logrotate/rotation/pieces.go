@@ -240,6 +240,7 @@ func (f *Folder) collapse(file *os.File, k knowledge) error {
 	if err := f.know(k); err != nil {
 		return err
 	}
+	uncache(file, hole, is.size)
 	err = f.exclusively(func() error {
 		f.options.Step("collapse")
 		// Once more, as close to it as can be: its writer can truncate it.

@@ -43,10 +43,8 @@ var linux = system{
 		kind, err := unix.FcntlInt(file.Fd(), unix.F_GETLEASE, 0)
 		return err == nil && kind == unix.F_RDLCK
 	},
-	sync: (*os.File).Sync,
-	punch: func(file *os.File, length int64) error {
-		return unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, length)
-	},
+	sync:  (*os.File).Sync,
+	punch: punch,
 	collapse: func(file *os.File, length int64) error {
 		return unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE, 0, length)
 	},
@@ -58,6 +56,37 @@ var linux = system{
 		}
 		return os.NewFile(uintptr(fd), base), nil
 	},
+}
+
+// punch gives back the blocks up to length. Whoever writes to the file waits
+// while it does, so that is slice by slice, from the beginning on; and may
+// truncate it between two.
+func punch(file *os.File, length int64) error {
+	for r, err := range data(file, 0, length) {
+		if err != nil {
+			return err
+		}
+		for at := r.Start; at < r.End; at += slice {
+			end := min(at+slice, r.End)
+			uncache(file, at, end)
+			if is, err := look(file, ""); err != nil || is.size < length {
+				return errors.Join(err, errShrunk)
+			}
+			if err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, end-at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// slice takes a few milliseconds to be given back, in bytes.
+const slice = 8 << 20
+
+// uncache takes a part of a file out of memory where it is on the disk, too:
+// most of what keeps its writer waiting while that part is given back or moved.
+func uncache(file *os.File, start, end int64) {
+	_ = unix.Fadvise(int(file.Fd()), start, end-start, unix.FADV_DONTNEED)
 }
 
 // create makes a file that was not there, readable to nobody else until it is done.
