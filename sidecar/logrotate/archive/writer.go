@@ -15,8 +15,9 @@ const (
 )
 
 // windowSize is how far back zstd looks, in bytes: it decides what an encoder
-// takes of the memory. Lines of a log are like those shortly before.
-const windowSize = 1 << 20
+// takes of the memory, and how much of that stays in the processor's own. Lines of
+// a log are like those shortly before.
+const windowSize = 512 << 10
 
 // Writer compresses. Close completes what was written and leaves the underlying
 // writer open; after Close, Reset starts another with the same buffers, which are
