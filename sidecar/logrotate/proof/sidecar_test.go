@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,14 +21,13 @@ type sidecar struct {
 	what task
 }
 
-var addresses atomic.Int64
-
 // runs starts the sidecar on a folder, with settings.
 func runs(t *testing.T, what task, settings map[string]string) *sidecar {
 	t.Helper()
 	what.Settings = map[string]string{"SCHEDULE": "yearly", "KEEP": "100000"}
 	maps.Copy(what.Settings, settings)
-	what.Address = fmt.Sprintf("@inmanta-proof-%d-%d", os.Getpid(), addresses.Add(1))
+	// Not by process: in a namespace of its own it is the first.
+	what.Address = fmt.Sprintf("@inmanta-proof-%d", rand.Uint64())
 	s := &sidecar{process: rotates(t, what), what: what}
 	eventually(t, func() error {
 		state, err := s.ask("state")
