@@ -13,11 +13,10 @@ import (
 // are gone, a gap that a writer left may be archived: zero bytes, no lines.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	shelved := stock(t, what)
 	damages := map[string]func(path string) error{
@@ -68,11 +67,10 @@ func TestDamagedState(t *testing.T) {
 // is made again.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	now := time.Now().UTC().Add(-time.Hour).Format("20060102T150405Z")
 	cut, again := filepath.Join(folder, "server.log-20200101T000000Z.gz"), filepath.Join(folder, "server.log-"+now+".gz")
@@ -122,11 +120,10 @@ func TestLeftBehind(t *testing.T) {
 // the end of it until it may.
 func TestKilledWhileCompressing(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	books := stuffed(t, folder)
 	for nth := 1; nth <= 10; nth++ {

@@ -263,11 +263,10 @@ func TestQuota(t *testing.T) {
 // The volume is read-only from some moment on, and again later.
 func TestReadOnlyMeanwhile(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	books := stuffed(t, folder)
 	s := runs(t, taskIn(t, folder), nil)
 	// Files that are open for writing would keep it from becoming read-only.

@@ -47,11 +47,10 @@ func secret(t *testing.T, folder string) (path string, unharmed func()) {
 // clock is known, and so are the names.
 func TestLinksInTheWay(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	path, unharmed := secret(t, folder)
 	links := []string{"link.log"}
 	for second := range 20 {
@@ -90,11 +89,10 @@ func TestLinksInTheWay(t *testing.T) {
 // waits for it.
 func TestNoFilesOfLogs(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	path, unharmed := secret(t, folder)
 	for name, make := range map[string]func(path string) error{
 		"folder.log": func(path string) error { return os.Mkdir(path, 0o755) },
@@ -138,11 +136,10 @@ func TestNoFilesOfLogs(t *testing.T) {
 // rotation: nothing of that other one is touched.
 func TestFolderIsExchanged(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	other := owned(t, folder+"-other")
 	put(t, filepath.Join(other, "server.log"), []byte("another one's\n"))
 	put(t, filepath.Join(other, "callback.log"), []byte("another one's\n"))
@@ -181,11 +178,10 @@ func TestFolderIsExchanged(t *testing.T) {
 // the others are rotated, and nothing stays behind.
 func TestRemovedMeanwhile(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	shelved := stock(t, what)
 	for _, step := range append(steps(t), stepLooked) {
@@ -211,11 +207,10 @@ func TestRemovedMeanwhile(t *testing.T) {
 // that may not be read: they stay as they are, that is told, and others are rotated.
 func TestFilesThatMayNotBeRotated(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	var books []*book
 	for _, name := range []string{"server.log", "append-only.log", "immutable.log", "root.log", "root-only.log"} {
 		b := keep(t, folder, name, os.O_APPEND)
@@ -269,11 +264,10 @@ func TestFilesThatMayNotBeRotated(t *testing.T) {
 // A folder that everybody may write to is rotated like any other.
 func TestFolderThatEverybodyMayWriteTo(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	if err := os.Chmod(folder, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -78,6 +78,17 @@ func on(t *testing.T, name string) filesystem {
 	return filesystem{}
 }
 
+// ext4 is an empty folder of the logs' owner on a file system of the test's own,
+// where this machine can have one.
+func ext4(t *testing.T) (folder string, is bool) {
+	t.Helper()
+	fs := on(t, "ext4")
+	if !fs.there(t) {
+		return "", false
+	}
+	return fs.mount(t), true
+}
+
 // mount makes the file system, and returns an empty folder on it that is the
 // logs' owner's. It goes with the test.
 func (f filesystem) mount(t *testing.T) string {

@@ -15,11 +15,10 @@ import (
 // which leaves its lock to nobody, it takes over.
 func TestTwoSidecars(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	w := start(t, everyKind(folder, 500)...)
 	first := runs(t, taskIn(t, folder), nil)
 	second := runs(t, taskIn(t, folder), nil)
@@ -50,11 +49,10 @@ func TestTwoSidecars(t *testing.T) {
 // lines may be out of order between its files and ours; none is lost or doubled.
 func TestLogrotateAlsoRunning(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	w := start(t,
 		writer{ID: "a", Kind: "watched", Path: folder + "/server.log", Rate: 3000},
 		writer{ID: "b", Kind: "watched", Path: folder + "/agent.log", Rate: 3000},

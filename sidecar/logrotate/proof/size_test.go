@@ -123,11 +123,10 @@ func TestHugeLines(t *testing.T) {
 // is archived as it is, to the byte.
 func TestNoLines(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	contents := map[string][]byte{
 		"zeros.log":   make([]byte, 3_000_001),
@@ -182,11 +181,10 @@ func TestNoLines(t *testing.T) {
 // open files than a process is usually allowed.
 func TestFiveThousandLogs(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	const logs, lines = 5000, 3
 	acknowledged := map[string]uint64{}
 	for i := range logs {

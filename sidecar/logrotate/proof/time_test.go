@@ -13,11 +13,10 @@ import (
 // once, and none keeps the next rotation from coming.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	b := keep(t, folder, "server.log", os.O_APPEND)
 	b.write(50)
@@ -75,11 +74,10 @@ func archivesOf(t *testing.T, folder, name string) []piece {
 // log is rotated once a day, by itself.
 func TestRotatesAtMidnight(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	// The night in which clocks go back in Brussels, and the days around it.
 	brussels, err := time.LoadLocation("Europe/Brussels")
@@ -118,11 +116,10 @@ func TestRotatesAtMidnight(t *testing.T) {
 // made, whose writer writes in another way into what may be the same inode.
 func TestDeletedAndMadeAgain(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	s := runs(t, what, nil)
 	same := map[uint64]bool{}

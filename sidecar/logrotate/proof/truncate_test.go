@@ -13,11 +13,10 @@ import (
 // it wrote is saved before it starts anew.
 func TestTruncatedAtItsWritersStart(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	s := runs(t, taskIn(t, folder), nil)
 	all := []writer{
 		{ID: "k", Kind: "kept", Path: folder + "/policy_engine.log", Rate: 3000},
@@ -58,11 +57,10 @@ func saved(t *testing.T, path string) {
 // has its name back, that is seen, too.
 func TestWriterEndsWhileItsLogIsTaken(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	path := filepath.Join(folder, "policy_engine.log")
 	w := start(t, writer{ID: "k", Kind: "kept", Path: path, Rate: 3000})
 	what := taskIn(t, folder)
@@ -81,11 +79,10 @@ func TestWriterEndsWhileItsLogIsTaken(t *testing.T) {
 // process that is stopped between any two.)
 func TestTruncatedWhileItIsTaken(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	what := taskIn(t, folder)
 	came := 0
 	for _, step := range steps(t) {
@@ -137,11 +134,10 @@ func TestTruncatedWhileItIsTaken(t *testing.T) {
 // their way are given.
 func TestStalledWriters(t *testing.T) {
 	t.Parallel()
-	fs := on(t, "ext4")
-	if !fs.there(t) {
+	folder, is := ext4(t)
+	if !is {
 		return
 	}
-	folder := fs.mount(t)
 	s := runs(t, taskIn(t, folder), nil)
 	var all []*writers
 	for i, stall := range []float64{0.05, 0.3, 1.3} {
