@@ -1,11 +1,12 @@
-// Command bench measures inmanta-docker beside the stock docker compose, and the
-// ssh sidecar beside OpenSSH's server: the same work, in one run, in interleaved
-// pairs, on the machine it runs on. It prints the tables of docs/performance.md.
+// Command bench measures inmanta-docker beside the stock docker compose, the ssh
+// sidecar beside OpenSSH's server, and the log rotation sidecar beside Debian's
+// logrotate: the same work, in one run, in interleaved pairs, on the machine it
+// runs on. It prints the tables of docs/performance.md.
 // Ratios are what counts; these machines are noisy, so each figure is a median
 // with its spread.
 //
 // With arguments only those rows are measured whose name has one of them in it:
-// `go run ./bench ssh`, `go run ./bench 'sftp get' rsync`.
+// `go run ./bench ssh`, `go run ./bench 'sftp get' rsync`, `go run ./bench logrotate`.
 package main
 
 import (
@@ -25,7 +26,11 @@ const pairs = 20
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx); err != nil {
+	work := run
+	if os.Getenv(asWriter) != "" {
+		work = writeLog
+	}
+	if err := work(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -43,7 +48,10 @@ func run(ctx context.Context) error {
 	if err := tools(ctx, w, chosen); err != nil {
 		return err
 	}
-	return sshServers(ctx, w, chosen)
+	if err := sshServers(ctx, w, chosen); err != nil {
+		return err
+	}
+	return logRotation(ctx, w, chosen)
 }
 
 // choice is which rows are measured: those whose name has one of its words in

@@ -35,7 +35,8 @@ type duel struct {
 
 // server is one of the two.
 type server struct {
-	name    string // its host name to the client
+	name    string // of its service, and its host name to the client
+	id      string // of its container
 	pid     int    // of its first process, on this machine
 	account string // the folder where the kernel keeps the container's accounts
 }
@@ -117,7 +118,7 @@ func newDuel(ctx context.Context, w *workshop) (*duel, error) {
 		service string
 		server  *server
 	}{{sshService, &d.ours}, {sshdService, &d.theirs}} {
-		if *one.server, err = d.find(ctx, one.service); err == nil {
+		if *one.server, err = d.w.find(ctx, one.service); err == nil {
 			_, err = d.untilIn(ctx, *one.server)
 		}
 		if err != nil {
@@ -239,8 +240,8 @@ func (d *duel) close() {
 }
 
 // find looks at the container of a service.
-func (d *duel) find(ctx context.Context, service string) (server, error) {
-	containers, err := d.w.engine.Containers(ctx, name)
+func (w *workshop) find(ctx context.Context, service string) (server, error) {
+	containers, err := w.engine.Containers(ctx, name)
 	if err != nil {
 		return server{}, err
 	}
@@ -248,7 +249,7 @@ func (d *duel) find(ctx context.Context, service string) (server, error) {
 		if c.Service != service {
 			continue
 		}
-		found, err := d.w.engine.API().ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+		found, err := w.engine.API().ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
 		if err != nil {
 			return server{}, err
 		}
@@ -257,7 +258,7 @@ func (d *duel) find(ctx context.Context, service string) (server, error) {
 			return server{}, fmt.Errorf("its container has ended with code %d", found.Container.State.ExitCode)
 		}
 		account, err := accountOf(pid)
-		return server{name: service, pid: pid, account: account}, err
+		return server{name: service, id: c.ID, pid: pid, account: account}, err
 	}
 	return server{}, fmt.Errorf("there is no container of %s", service)
 }
@@ -355,14 +356,14 @@ const startPatience = 5 * time.Minute
 
 // untilIn runs a command as soon as the server lets the client do so.
 func (d *duel) untilIn(ctx context.Context, s server) (time.Duration, error) {
-	return d.until(ctx, func() error {
+	return until(ctx, func() error {
 		_, err := d.client(ctx, s, "ssh -F $F $host true")
 		return err
 	})
 }
 
 // until tries again and again, and says how long it took.
-func (d *duel) until(ctx context.Context, try func() error) (time.Duration, error) {
+func until(ctx context.Context, try func() error) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	begin := time.Now()

@@ -58,7 +58,7 @@ func sshStartRows(ctx context.Context, w *workshop, chosen choice) error {
 	if err := d.compose(ctx, "up", "-d", "--no-deps", sshdService); err != nil {
 		return err
 	}
-	place, err := d.find(ctx, sshdService)
+	place, err := w.find(ctx, sshdService)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func upRow(ctx context.Context, w *workshop, what string) error {
 			if _, err := run(ctx); err != nil {
 				return sample{}, err
 			}
-			_, err := d.until(ctx, func() error {
+			_, err := until(ctx, func() error {
 				out, err := exec.CommandContext(ctx, "ssh", "-F", d.in("config"), "-p", strconv.Itoa(d.port), sshService, "true").CombinedOutput()
 				if err != nil {
 					return fmt.Errorf("%w: %s", err, out)

@@ -51,3 +51,12 @@ func serverSeconds(samples []sample, of float64) []float64 {
 	}
 	return values
 }
+
+// coreRates are how many bytes went in a second of processor time, in MiB.
+func coreRates(samples []sample, bytes int64) []float64 {
+	var values []float64
+	for _, s := range samples {
+		values = append(values, float64(bytes)/(1<<20)/s.server.Seconds())
+	}
+	return values
+}
