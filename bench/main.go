@@ -1,5 +1,6 @@
-// Command bench measures inmanta-docker beside the stock docker compose, the ssh
-// sidecar beside OpenSSH's server, and the log rotation sidecar beside Debian's
+// Command bench measures inmanta-docker beside the stock docker compose, the init
+// sidecar beside upstream's steps, the code sidecar beside code-server alone, the
+// ssh sidecar beside OpenSSH's server, and the log rotation sidecar beside Debian's
 // logrotate: the same work, in one run, in interleaved pairs, on the machine it
 // runs on. It prints the tables of docs/performance.md.
 // Ratios are what counts; these machines are noisy, so each figure is a median
@@ -46,6 +47,12 @@ func run(ctx context.Context) error {
 	fmt.Printf("%d CPUs, %s, engine %s\n", runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), w.engineVersion())
 	chosen := choice(os.Args[1:])
 	if err := tools(ctx, w, chosen); err != nil {
+		return err
+	}
+	if err := initialisation(ctx, w, chosen); err != nil {
+		return err
+	}
+	if err := editorStarts(ctx, w, chosen); err != nil {
 		return err
 	}
 	if err := sshServers(ctx, w, chosen); err != nil {
