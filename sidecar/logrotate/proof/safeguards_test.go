@@ -68,8 +68,8 @@ var safeguards = []safeguard{
 	}}, powerCutAfterIt},
 	{"sync-everything", []edit{{
 		"system.go",
-		`sync: (*os.File).Sync,`,
-		`sync: func(file *os.File) error { if takenOut("sync-everything") { return nil }; return file.Sync() },`,
+		`(*os.File).Sync,`,
+		`func(file *os.File) error { if takenOut("sync-everything") { return nil }; return file.Sync() },`,
 	}}, powerCutAfterIt},
 	{"gap", []edit{{
 		"writers.go",
