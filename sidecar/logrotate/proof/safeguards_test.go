@@ -80,6 +80,7 @@ var safeguards = []safeguard{
 		{"pieces.go", "now.size < was.size {\n\t\treturn 0,", "now.size < was.size && !takenOut(\"truncated\") {\n\t\treturn 0,"},
 		{"pieces.go", "now.size < was.size {\n\t\t\treturn errors", "now.size < was.size && !takenOut(\"truncated\") {\n\t\t\treturn errors"},
 		{"pieces.go", `err != nil || now != head {`, `err != nil || now != head && !takenOut("truncated") {`},
+		{"system.go", `err != nil || is.size < length {`, `err != nil || is.size < length && !takenOut("truncated") {`},
 	}, truncatedByItsWriter},
 	{"order", []edit{{
 		"aside.go",
