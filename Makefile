@@ -38,8 +38,8 @@ test: engine clients ## Every test, the end-to-end ones included
 	go test -count=1 -timeout=40m ./...
 
 .PHONY: soak
-soak: clients ## The logrotate sidecar killed 1,000 times, under all kinds of writers
-	INMANTA_PROOF_SOAK=1 go test -count=1 -timeout=40m -v -run Killed ./sidecar/logrotate/proof
+soak: clients ## The logrotate sidecar killed 1,000 times, and its power cut, under all kinds of writers
+	INMANTA_PROOF_SOAK=1 go test -count=1 -timeout=40m -v -run 'Killed|PowerCut' ./sidecar/logrotate/proof
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck and, where its database can be reached, govulncheck
