@@ -270,7 +270,7 @@ func (e *environment) recorded() {
 				e.t.Errorf("%s has %d times %q, and the database %d", log, got[message], message, times)
 			}
 		}
-		if archives := len(e.log(log).Archives); archives < 5 {
+		if archives := len(e.log(log).Archives); archives < 3 {
 			e.t.Errorf("%s has %d archives only", log, archives)
 		}
 	}
