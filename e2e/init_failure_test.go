@@ -135,7 +135,7 @@ func TestInitFailures(t *testing.T) {
 		"orchestrator": func(t *testing.T, r *initRun, _ *module) ended {
 			_, r.env["INMANTA_LSM_SRV_PORT"], _ = net.SplitHostPort(host(t) + ":1")
 			r.env["INMANTA_INIT_PATIENCE"] = "4s"
-			return r.run().is(initrecord.CodeOrchestrator, "did not serve within 4s", "connection refused")
+			return r.run().is(initrecord.CodeOrchestrator, "did not serve within 4s", "nothing accepts connections at")
 		},
 		"disk-full": func(_ *testing.T, r *initRun, _ *module) ended {
 			r.mounts = append(r.mounts, "--tmpfs", "/var/lib/inmanta-init:size=2m,mode=755")
