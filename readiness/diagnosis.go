@@ -90,8 +90,8 @@ var rules = sync.OnceValue(func() []rule {
 			"put your public keys into INMANTA_AUTHORIZED_KEYS in .env, one a line between single quotes, or into the files that are mounted for it", true},
 		{"host-keys", own, regexp.MustCompile(`host key (\S+) (?:can be read by others|is not a private key|is of another kind|cannot choose)`),
 			"its host key $1 is not one that it can use", "put back the one it was, or remove it and its .pub from the volume inmanta-ssh-host-keys for a new one to be made, which clients will ask about", true},
-		{"sidecar-capabilities", own, regexp.MustCompile(`giving up root, without which nothing is served: (.*)`),
-			"it may not become the user that it serves as: $1", "give it the user, the capabilities and the security options of docker-compose.ssh.yml", true},
+		{"sidecar-capabilities", own, regexp.MustCompile(`giving up root, without which nothing is (?:served|rotated|run): (.*)`),
+			"it may not become the user that it serves as: $1", "give it the user, the capabilities and the security options that its overlay has", true},
 
 		// The database's volume and its image.
 		{"database-version", own, regexp.MustCompile(`initialized by PostgreSQL version (\d+)\S*, which is not compatible with this version (\d+)`),
