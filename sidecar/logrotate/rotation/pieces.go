@@ -324,10 +324,9 @@ func (f *Folder) append(temporary string, task Task, file *os.File, from int64) 
 		return 0, err
 	}
 	defer to.Close()
-	writer, err := f.press.on(to, task.Format, task.Level)
-	if err != nil {
+	if err := f.press.on(to, task.Format, task.Level); err != nil {
 		return 0, err
 	}
-	late, err := copyRanges(writer, file, data(file, from, is.size), f.press.buffer)
-	return late, errors.Join(err, writer.Close())
+	late, err := copyRanges(&f.press, file, data(file, from, is.size), f.press.buffer)
+	return late, errors.Join(err, f.press.Close())
 }

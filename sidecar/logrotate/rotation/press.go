@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +11,14 @@ import (
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
 )
 
-// press is what archives are made with: kept from one to the next.
+// press is what archives are made with: kept from one to the next. It is the
+// writer of the one that it is on.
 type press struct {
 	format archive.Format
 	level  int
 	writer archive.Writer
+	// out gathers what is to be written: gzip hands it on in bits of 250 bytes.
+	out    *bufio.Writer
 	buffer []byte
 }
 
@@ -39,34 +43,45 @@ func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, 
 	if k.Gap != nil {
 		ranges = without(ranges, *k.Gap)
 	}
-	writer, err := f.press.on(to, task.Format, task.Level)
-	if err != nil {
+	if err := f.press.on(to, task.Format, task.Level); err != nil {
 		return 0, err
 	}
-	if bytes, err = copyRanges(stepping{writer, f.options.Step}, file, ranges, f.press.buffer); err != nil {
+	if bytes, err = copyRanges(stepping{&f.press, f.options.Step}, file, ranges, f.press.buffer); err != nil {
 		return 0, err
 	}
-	if err := writer.Close(); err != nil {
+	if err := f.press.Close(); err != nil {
 		return 0, err
 	}
 	// As readable as the log was.
 	return bytes, unix.Fchmod(int(to.Fd()), is.mode&0o777)
 }
 
-func (p *press) on(to io.Writer, format archive.Format, level int) (archive.Writer, error) {
+// on begins an archive.
+func (p *press) on(to io.Writer, format archive.Format, level int) error {
 	if p.buffer == nil {
-		p.buffer = make([]byte, 256<<10)
+		p.buffer, p.out = make([]byte, 256<<10), bufio.NewWriterSize(nil, 64<<10)
 	}
+	p.out.Reset(to)
 	if p.writer != nil && p.format == format && p.level == level {
-		p.writer.Reset(to)
-		return p.writer, nil
+		p.writer.Reset(p.out)
+		return nil
 	}
-	writer, err := archive.NewWriter(to, format, level)
+	writer, err := archive.NewWriter(p.out, format, level)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.writer, p.format, p.level = writer, format, level
-	return writer, nil
+	return nil
+}
+
+func (p *press) Write(text []byte) (int, error) { return p.writer.Write(text) }
+
+// Close completes the archive, and leaves its file open.
+func (p *press) Close() error {
+	if err := p.writer.Close(); err != nil {
+		return err
+	}
+	return p.out.Flush()
 }
 
 // stepping makes each piece that is written a step.
