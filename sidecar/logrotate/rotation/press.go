@@ -59,7 +59,7 @@ func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, 
 // on begins an archive.
 func (p *press) on(to io.Writer, format archive.Format, level int) error {
 	if p.buffer == nil {
-		p.buffer, p.out = make([]byte, 256<<10), bufio.NewWriterSize(nil, 64<<10)
+		p.buffer, p.out = make([]byte, 64<<10), bufio.NewWriterSize(nil, 64<<10)
 	}
 	p.out.Reset(to)
 	if p.writer != nil && p.format == format && p.level == level {
