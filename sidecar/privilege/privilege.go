@@ -45,10 +45,15 @@ func Guard(id Identity) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("started as user %d: only root can become another user for good", os.Getuid())
 	}
-	for capability := uintptr(0); ; capability++ {
-		err := everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, capability)
+	for capability := 0; ; capability++ {
+		// Asked first, since it takes all threads a while to agree on anything;
+		// what one of them has is what all have, which verify makes sure of.
+		held, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(capability), 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) && capability > 0 {
 			break // the kernel knows no more of them
+		}
+		if err == nil && held == 1 {
+			err = everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(capability))
 		}
 		if err != nil {
 			return fmt.Errorf("giving up capability %d for good: %w", capability, err)
