@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
@@ -105,9 +106,13 @@ func (r *rotator) count(lines int) (count, error) {
 		return count{}, err
 	}
 	var names []archive.Name
+	var put []string
 	for _, entry := range entries {
 		if name, is := archive.Parse(entry.Name()); is {
 			names = append(names, name)
+		} else if strings.HasSuffix(entry.Name(), ".backup") {
+			// logrotate's for a file that its writer made before it could.
+			put = append(put, entry.Name())
 		}
 	}
 	slices.SortFunc(names, archive.Compare)
@@ -116,7 +121,7 @@ func (r *rotator) count(lines int) (count, error) {
 		bases = append(bases, name.String())
 	}
 	var parts []io.Reader
-	for _, base := range append(bases, loadedLog) {
+	for _, base := range slices.Concat(put, bases, []string{loadedLog}) {
 		file, err := os.Open(filepath.Join(r.logs, base))
 		if errors.Is(err, os.ErrNotExist) && base == loadedLog {
 			continue // rotated, and its writer has not opened it anew

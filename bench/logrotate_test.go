@@ -33,14 +33,42 @@ func TestLinesThatAreLostAreCounted(t *testing.T) {
 		}
 	}
 	// In the order of the names, across two files and a hole; 2 is torn, 4 never
-	// came, 5 came twice.
+	// came, 5 came twice. Where 8 is, logrotate puts what is in its way.
 	third := line(3)
 	write(loadedLog+".2.gz", line(0)+line(1)+line(2)[:50]+"\n"+third[:30])
 	write(loadedLog+".1.gz", "\x00\x00"+third[30:]+line(5))
 	write(loadedLog, string(make([]byte, 3<<20))+line(5)+line(6)+line(7)[:20])
-	got, err := r.count(8)
-	if want := (count{lines: 8, lost: 3, doubled: 1}); err != nil || got != want {
+	write(loadedLog+"-2026112712.backup", line(8))
+	got, err := r.count(9)
+	if want := (count{lines: 9, lost: 3, doubled: 1}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestWriterThatMayNotOpenItsLogLosesThatLineOnly(t *testing.T) {
+	s := script{Log: filepath.Join(t.TempDir(), loadedLog), Way: reopens}
+	log, err := s.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(s.Log, s.Log+".1"); err != nil {
+		t.Fatal(err)
+	}
+	// What cannot be opened by root either.
+	if err := os.Mkdir(s.Log, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if log, err = s.reopen(log); err == nil || log != nil {
+		t.Fatalf("%v, %v", log, err)
+	}
+	if err := os.Remove(s.Log); err != nil {
+		t.Fatal(err)
+	}
+	if log, err = s.reopen(log); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

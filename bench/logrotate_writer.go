@@ -148,7 +148,11 @@ func writeLog(context.Context) error {
 			line = append(fmt.Appendf(line[:0], "%0*d", numberLength, w.Lines), lineRest...)
 			before := time.Now()
 			if s.Way == reopens {
-				if log, err = s.reopen(log); err != nil {
+				log, err = s.reopen(log)
+				if errors.Is(err, os.ErrPermission) {
+					continue // that is an exception in the place of a line
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -172,8 +176,13 @@ func (s script) open() (*os.File, error) {
 	return os.OpenFile(s.Log, flags, 0o644)
 }
 
-// reopen opens the log anew where its name is gone or another file's.
+// reopen opens the log anew where its name is gone or another file's, or where
+// it could not be opened for the line before: nil is that of none. logrotate's
+// `create` makes the file as root's and 0600 first, and gives it away then.
 func (s script) reopen(log *os.File) (*os.File, error) {
+	if log == nil {
+		return s.open()
+	}
 	is, err := log.Stat()
 	if err != nil {
 		return nil, err
