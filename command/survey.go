@@ -8,12 +8,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/engine"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/preflight"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/readiness"
 	"github.com/inmanta/inmanta-docker/settings"
 	"github.com/inmanta/inmanta-docker/topology"
 	"github.com/inmanta/inmanta-docker/ui"
@@ -118,8 +121,13 @@ func (s survey) program() plan.Program {
 func (s survey) desired(removeOrphans bool) plan.Desired {
 	return plan.Desired{
 		Project: s.stack.Project, Provenance: s.stack.Settings, Secret: settings.IsSecret,
-		Program: s.program(), RemoveOrphans: removeOrphans, Now: time.Now(),
+		OneShot: isOneShot, Program: s.program(), RemoveOrphans: removeOrphans, Now: time.Now(),
 	}
+}
+
+// isOneShot says what readiness says of the service's containers later.
+func isOneShot(service types.ServiceConfig) bool {
+	return service.Labels[readiness.OneShotLabel] == "true"
 }
 
 // check is preflight on an engine that answers.

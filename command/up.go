@@ -214,10 +214,10 @@ func (a *app) showPlan(u *ui.UI, p plan.Plan) error {
 	if err := u.Err(); err != nil {
 		return err
 	}
-	if p.Empty() {
-		return nil
+	if code := p.ExitCode(); code != plan.ExitNothing {
+		return exit(code)
 	}
-	return exit(p.ExitCode())
+	return nil
 }
 
 // settle stores what later commands need to find the same deployment.

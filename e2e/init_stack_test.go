@@ -100,6 +100,9 @@ func TestInit(t *testing.T) {
 	}
 
 	// The same again is nothing to do, unless it is asked for.
+	if r := s.must("up", "--dry-run"); !strings.Contains(r.stdout, "looks whether there is more") {
+		t.Errorf("up --dry-run says\n%s", r.stdout)
+	}
 	s.must("up")
 	if log := s.docker("logs", "--tail", "1", sidecar); !strings.Contains(log, "nothing to do") {
 		t.Errorf("a second up ends with %s", log)
@@ -116,6 +119,7 @@ func TestInit(t *testing.T) {
 		t.Errorf("on record is %+v", failed)
 	}
 	s.fails(3, []string{"1 of 1 tests failed"}, "status")
+	s.fails(2, []string{"it ended with exit code 40"}, "up", "--dry-run")
 
 	m.commit(map[string]string{"tests/test_more.py": "def test_more():\n    pass\n"})
 	s.must("init-module")

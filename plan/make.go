@@ -25,6 +25,9 @@ type Desired struct {
 	Provenance func(path string) []string
 	// Secret says that a variable's values must not be shown. Nil says so of none.
 	Secret func(name string) bool
+	// OneShot says that a service's containers do their work and end with 0. Nil
+	// says so of none.
+	OneShot func(service types.ServiceConfig) bool
 	// Program is what sidecars run; zero where no service mounts it.
 	Program Program
 	// RemoveOrphans removes containers of services that the files do not have;
@@ -43,6 +46,9 @@ func Make(d Desired, o Observed) (Plan, error) {
 	}
 	if d.Secret == nil {
 		d.Secret = func(string) bool { return false }
+	}
+	if d.OneShot == nil {
+		d.OneShot = func(types.ServiceConfig) bool { return false }
 	}
 	m := &maker{
 		Desired: d, observed: o, secrecy: newSecrecy(d),

@@ -394,3 +394,38 @@ func address(text string) netip.Addr {
 	}
 	return netip.MustParseAddr(text)
 }
+
+// A container that has done its work is started again by every `up`, which is no change.
+func TestRoutine(t *testing.T) {
+	t.Parallel()
+	const files = "services: {a: {image: a, network_mode: none}}"
+	hash, err := compose.ServiceHash(load(t, files, nil).Services["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneShot := func(s types.ServiceConfig) bool { return s.Name == "a" }
+	for name, c := range map[string]struct {
+		state   container.ContainerState
+		code    int
+		oneShot func(types.ServiceConfig) bool
+		routine bool
+		exit    int
+	}{
+		"done":                {container.StateExited, 0, oneShot, true, plan.ExitNothing},
+		"failed":              {container.StateExited, 40, oneShot, false, plan.ExitChanges},
+		"stopped, no oneshot": {container.StateExited, 0, nil, false, plan.ExitChanges},
+		"never started":       {container.StateCreated, 0, oneShot, false, plan.ExitChanges},
+	} {
+		p, err := plan.Make(plan.Desired{Project: load(t, files, nil), OneShot: c.oneShot}, plan.Observed{
+			Containers: []plan.ObservedContainer{{ID: "id", Name: "demo-a-1", Service: "a", Number: 1, State: c.state, ExitCode: c.code, ConfigHash: hash}},
+			Images:     map[string]plan.ImageFacts{"a": {}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Routine or not, somebody has to do it.
+		if n := node(t, p, plan.Container, "a"); n.Action != plan.Start || n.Routine != c.routine || p.Empty() || p.ExitCode() != c.exit {
+			t.Errorf("%s: exit code %d, %+v", name, p.ExitCode(), n)
+		}
+	}
+}

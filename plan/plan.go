@@ -71,6 +71,9 @@ type Node struct {
 	// BeyondCompose is true where the stock tool would not do this by itself:
 	// whoever carries the plan out has to ask for it.
 	BeyondCompose bool `json:"beyond_compose"`
+	// Routine is true where every `up` does this: a container that has done its
+	// work is started to see whether there is more. It is no change by itself.
+	Routine bool `json:"routine"`
 }
 
 // Reason is one difference between what the files say and what the engine has.
@@ -94,17 +97,17 @@ const (
 	ExitChanges = 2
 )
 
-// Empty says that there is nothing to do.
+// Empty says that there is nothing to do, not even routine.
 func (p Plan) Empty() bool {
 	return !slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Action != Leave })
 }
 
-// ExitCode is ExitNothing or ExitChanges.
+// ExitCode is ExitChanges, or ExitNothing where nothing but routine is to be done.
 func (p Plan) ExitCode() int {
-	if p.Empty() {
-		return ExitNothing
+	if slices.ContainsFunc(p.Nodes, func(n Node) bool { return n.Action != Leave && !n.Routine }) {
+		return ExitChanges
 	}
-	return ExitChanges
+	return ExitNothing
 }
 
 // Drift are the steps that show a difference between what the engine has and

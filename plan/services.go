@@ -334,6 +334,10 @@ func (m *maker) keep(s types.ServiceConfig, c ObservedContainer) Node {
 		n.Reasons = []Reason{stated(path, "it was never started")}
 	default:
 		n.Reasons = []Reason{stated(path, "it ended with exit code %d", c.ExitCode)}
+		if c.ExitCode == 0 && m.OneShot(s) {
+			n.Routine = true
+			n.Reasons = []Reason{stated(path, "it has done its work, and looks whether there is more")}
+		}
 	}
 	return n
 }
