@@ -43,6 +43,9 @@ func TestConfigEqualsStock(t *testing.T) {
 	const both = "-f docker-compose.yml -f docker-compose.iso.yml"
 	env := func(text string) map[string]string { return map[string]string{".env": text} }
 	own := map[string]string{"own.yml": ownOverlay}
+	all := everyFile(t)
+	backwards := slices.Clone(all)
+	slices.Reverse(backwards)
 	for name, c := range map[string]composed{
 		"nothing said":                 {},
 		"base":                         {args: "-f docker-compose.yml"},
@@ -95,6 +98,14 @@ func TestConfigEqualsStock(t *testing.T) {
 		"ssh sidecar":                  {args: "-f docker-compose.yml -f docker-compose.ssh.yml", files: env("INMANTA_AUTHORIZED_KEYS='ssh-rsa a\nssh-rsa b'\nINMANTA_SSH_SIDECAR_PORT=22\n")},
 		"logrotate sidecar":            {args: "-f docker-compose.yml -f docker-compose.logrotate.yml", files: env("INMANTA_LOGROTATE_SCHEDULE=weekly 1\nINMANTA_LOGROTATE_PATTERNS=*.log [a-z]*.out\nINMANTA_LOGROTATE_SIZE=10M\n")},
 		"both sidecars":                {args: "--with ssh,logrotate", stock: "-f docker-compose.yml -f docker-compose.ssh.yml -f docker-compose.logrotate.yml", shell: []string{"INMANTA_LOGROTATE_KEEP=3"}},
+		"init sidecar":                 {args: "-f docker-compose.yml -f docker-compose.init.yml", files: env("INMANTA_MODULE_REPO_URL=https://git.example.com/me/hello.git\nINMANTA_MODULE_REPO_BRANCH=main\nINMANTA_PYTEST_ARGUMENTS='tests -k \"a b\" $c'\nINMANTA_MODULE_REPO_TOKEN=hunter22\nINMANTA_MODULE_REPO_SSH_KEY='-----BEGIN\nkey\n-----END'\n")},
+		"init sidecar, elsewhere":      {args: "--with init", stock: "-f docker-compose.yml -f docker-compose.init.yml", files: env("PIP_INDEX_URL=https://index.example.com/simple\nINMANTA_CA_BUNDLE=./ca.pem\nINMANTA_OFFLINE_FOLDER=offline\n"), shell: []string{"HTTPS_PROXY=http://proxy.example.com:3128", "UV_INDEX="}},
+		"code sidecar":                 {args: "-f docker-compose.yml -f docker-compose.code.yml", files: env("INMANTA_CODE_SERVER_PASSWORD='$a \"b\" #c'\nINMANTA_CODE_SERVER_IP=::1\nINMANTA_CODE_SERVER_PORT=80\nINMANTA_CODE_SERVER_TARBALL=./code-server.tar.gz\nINMANTA_CODE_SERVER_CERTIFICATE=./tls/certificate.pem\n")},
+		"code sidecar, over ssh":       {args: "--with code,ssh", stock: "-f docker-compose.yml -f docker-compose.code.yml -f docker-compose.ssh.yml", shell: []string{"INMANTA_CODE_SERVER_LOGIN=none"}},
+		"all overlays":                 {args: "-f " + strings.Join(all, " -f "), files: env("INMANTA_AUTHORIZED_KEYS=ssh-rsa a\nINMANTA_MODULE_REPO_URL=git@git.example.com:me/hello.git\nINMANTA_NAME=a\n")},
+		"all overlays, backwards":      {args: "-f " + strings.Join(backwards, " -f ")},
+		"all overlays remembered":      {files: env("COMPOSE_FILE=" + strings.Join(all, ":") + "\n")},
+		"all overlays of the binary":   {bare: true, args: "-f " + strings.Join(all, " -f "), files: env("INMANTA_CODE_SERVER_PASSWORD=hunter22\n")},
 		"a key without quotes":         {args: "--with iso,ssh", stock: both + " -f docker-compose.ssh.yml", files: env("INMANTA_AUTHORIZED_KEYS=from=\"10.0.0.0/8\" ssh-rsa a= me # laptop\n")},
 		"keys in shell":                {args: "-f docker-compose.yml -f docker-compose.ssh.yml", shell: []string{"INMANTA_AUTHORIZED_KEYS=ssh-rsa a\nssh-rsa b"}},
 		"export and comments":          {files: env("# a comment\nexport INMANTA_NAME=a # said so\r\nINMANTA_ORCHESTRATOR_PORT: 7\n")},
@@ -120,6 +131,23 @@ func TestConfigEqualsStock(t *testing.T) {
 			c.compare(t)
 		})
 	}
+}
+
+// everyFile are this repository's compose files, the one that the others are put
+// on first.
+func everyFile(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../docker-compose*.yml")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("the compose files are %v: %v", files, err)
+	}
+	for i, file := range files {
+		files[i] = filepath.Base(file)
+	}
+	slices.SortFunc(files, func(a, b string) int {
+		return strings.Compare(strings.TrimSuffix(a, ".yml"), strings.TrimSuffix(b, ".yml"))
+	})
+	return files
 }
 
 func (c composed) compare(t *testing.T) {
