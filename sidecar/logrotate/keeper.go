@@ -81,7 +81,7 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	d.unable.Store(false)
 	k.journal.write(Event{Event: EventStarted})
 	everything := wish{all: true, first: true}
-	if err := k.relist(everything); err != nil {
+	if _, err := k.relist(everything); err != nil {
 		return err
 	}
 	d.publish(k)
@@ -244,7 +244,7 @@ func (w wish) looksAt(log string) bool {
 // error is one of the folder.
 func (k *keeper) pass(ctx context.Context, w wish) error {
 	now := k.config.Now()
-	logs, _, err := k.folder.List(k.match(w))
+	logs, err := k.relist(w)
 	if err != nil {
 		return err
 	}
@@ -402,11 +402,11 @@ func fix(err error) string {
 
 // conclude removes what is not kept any longer, and notes what changed.
 func (k *keeper) conclude(w wish) error {
-	if err := k.relist(w); err != nil {
+	if _, err := k.relist(w); err != nil {
 		return err
 	}
 	if k.prune(w) {
-		if err := k.relist(w); err != nil {
+		if _, err := k.relist(w); err != nil {
 			return err
 		}
 	}
@@ -418,19 +418,20 @@ func (k *keeper) conclude(w wish) error {
 	return writeRecords(k.config.State, k.records)
 }
 
-// relist looks at logs as they are now.
-func (k *keeper) relist(w wish) error {
+// relist looks at logs as they are now, which it hands back by name.
+func (k *keeper) relist(w wish) ([]rotation.Log, error) {
+	// First: of thousands, the old list takes as much room as the new one.
+	maps.DeleteFunc(k.logs, func(log string, _ rotation.Log) bool { return w.looksAt(log) })
 	logs, refused, err := k.folder.List(k.match(w))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	maps.DeleteFunc(k.logs, func(log string, _ rotation.Log) bool { return w.looksAt(log) })
 	k.refused = slices.DeleteFunc(k.refused, func(r rotation.Refusal) bool { return w.looksAt(r.Log) })
 	k.refused = append(k.refused, refused...)
 	for _, l := range logs {
 		k.logs[l.Name] = l
 	}
-	return nil
+	return logs, nil
 }
 
 // match says which logs a pass looks at.

@@ -124,33 +124,40 @@ func killedBetween(step string) func(t *testing.T, what task) string {
 
 // The power goes when one archive, or the next, is done with: what was removed is
 // gone for good then.
-func powerCutAfterIt(t *testing.T, what task) string {
-	d, folder := on(t, "ext4").plug(t)
-	what = what.in(t, folder)
-	what.State = owned(t, filepath.Join(d.at, "state"))
-	s := stock(t, what)
-	for number := 1; ; number++ {
-		s.begin()
-		s.write(150)
-		d.sync()
-		done := 0
-		_, err := traced(t, what, func(_ int, next change) bool {
-			if next.call != "unlink" || next.path != "intent.json" {
-				return true
-			}
-			if done++; done < number {
-				return true
-			}
-			d.commit()
-			d.cut()
-			return false
-		})
-		if err == nil {
-			return ""
+func powerCutAfterIt(closed int) func(t *testing.T, what task) string {
+	return func(t *testing.T, what task) string {
+		d, folder := on(t, "ext4").plug(t)
+		what = what.in(t, folder)
+		what.State = owned(t, filepath.Join(d.at, "state"))
+		s := stock(t, what)
+		for i := range closed {
+			one := keep(t, what.Folder, fmt.Sprintf("agent-%d.log", i), os.O_APPEND)
+			one.close()
+			s.books = append(s.books, one)
 		}
-		s.restart(d.back)
-		if wrong := s.mend(what).wrong(); wrong != "" {
-			return wrong
+		for number := 1; ; number++ {
+			s.begin()
+			s.write(150)
+			d.sync()
+			done := 0
+			_, err := traced(t, what, func(_ int, next change) bool {
+				if next.call != "unlink" || next.path != "intent.json" {
+					return true
+				}
+				if done++; done < number {
+					return true
+				}
+				d.commit()
+				d.cut()
+				return false
+			})
+			if err == nil {
+				return ""
+			}
+			s.restart(d.back)
+			if wrong := s.mend(what).wrong(); wrong != "" {
+				return wrong
+			}
 		}
 	}
 }

@@ -59,18 +59,23 @@ var safeguards = []safeguard{
 		{"whole.go", `if err != nil || same {`, `if err != nil || same && !takenOut("recovery-of-whole-ones") {`},
 	}, killedBetween("remove segment")},
 	{"sync-archive", []edit{{
-		"whole.go",
+		"syncing.go",
 		`func (f *Folder) syncNamed(base string) error {`,
 		`func (f *Folder) syncNamed(base string) error {
 	if takenOut("sync-archive") {
 		return nil
 	}`,
-	}}, powerCutAfterIt},
+	}}, powerCutAfterIt(0)},
+	{"sync-archives", []edit{{
+		"system.go",
+		`return unix.Syncfs(int(folder.Fd()))`,
+		`if takenOut("sync-archives") { return nil }; return unix.Syncfs(int(folder.Fd()))`,
+	}}, powerCutAfterIt(20)},
 	{"sync-everything", []edit{{
 		"system.go",
 		`(*os.File).Sync,`,
 		`func(file *os.File) error { if takenOut("sync-everything") { return nil }; return file.Sync() },`,
-	}}, powerCutAfterIt},
+	}}, powerCutAfterIt(0)},
 	{"gap", []edit{{
 		"writers.go",
 		`if found {`,

@@ -139,11 +139,15 @@ func (s *shelf) begin() {
 // restart closes and opens what is kept, with something in between.
 func (s *shelf) restart(meanwhile func()) {
 	s.t.Helper()
-	for _, one := range s.books[1:] {
-		one.close()
+	var kept []*book
+	for _, one := range s.books {
+		if one.file != nil {
+			one.close()
+			kept = append(kept, one)
+		}
 	}
 	meanwhile()
-	for _, one := range s.books[1:] {
+	for _, one := range kept {
 		one.reopen()
 	}
 }

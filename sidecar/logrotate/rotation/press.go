@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,11 +27,14 @@ type press struct {
 // without what nobody wrote, and says how many bytes of the log that were. It is
 // not synced yet.
 func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, k knowledge, of archive.Range) (bytes int64, err error) {
-	if err := unlink(f.dir, temporary); err != nil {
-		return 0, err
-	}
 	f.options.Step("create archive")
 	to, err := create(f.dir, temporary)
+	if errors.Is(err, unix.EEXIST) {
+		// Left of an attempt that failed, or put there by somebody.
+		if err = unlink(f.dir, temporary); err == nil {
+			to, err = create(f.dir, temporary)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("creating an archive: %w", err)
 	}

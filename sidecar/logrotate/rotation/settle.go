@@ -78,6 +78,7 @@ const settling = time.Second
 // in batches; ctx is looked at between them.
 func (f *Folder) Settle(ctx context.Context, tasks []Task) []Outcome {
 	outcomes := make([]Outcome, 0, len(tasks))
+	most := min(largestBatch, descriptors()/2)
 	var batch []free
 	var bytes int64
 	flush := func() {
@@ -99,7 +100,7 @@ func (f *Folder) Settle(ctx context.Context, tasks []Task) []Outcome {
 			continue
 		}
 		batch = append(batch, *one)
-		if bytes += one.is.allocated; len(batch) == largestBatch || bytes > fullBatch {
+		if bytes += one.is.allocated; len(batch) == most || bytes > fullBatch {
 			flush()
 		}
 	}
@@ -109,9 +110,18 @@ func (f *Folder) Settle(ctx context.Context, tasks []Task) []Outcome {
 
 // A batch shares what takes longest of small files: waiting for the disk.
 const (
-	largestBatch = 256
+	largestBatch = 1024
 	fullBatch    = 64 << 20 // bytes
 )
+
+// descriptors is how many files this process may have open.
+func descriptors() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 256
+	}
+	return int(min(limit.Cur, 1<<20))
+}
 
 // approach finds out who holds a segment. One that is free is handed back; of
 // one that is held, it does what can be done.

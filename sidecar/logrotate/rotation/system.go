@@ -16,8 +16,11 @@ type system struct {
 	// lease takes a read lease: errHeld where somebody may write.
 	lease func(file *os.File) error
 	// leased says whether the lease is still there, or somebody waits to write.
-	leased   func(file *os.File) bool
-	sync     func(file *os.File) error
+	leased func(file *os.File) bool
+	sync   func(file *os.File) error
+	// syncAll is sync for all that is in the folder's file system, where there is
+	// such a thing.
+	syncAll  func(folder *os.File) error
 	punch    func(file *os.File, length int64) error
 	collapse func(file *os.File, length int64) error
 	// open opens what is in the folder and nothing that a link leads to.
@@ -43,7 +46,13 @@ var linux = system{
 		kind, err := unix.FcntlInt(file.Fd(), unix.F_GETLEASE, 0)
 		return err == nil && kind == unix.F_RDLCK
 	},
-	sync:  (*os.File).Sync,
+	sync: (*os.File).Sync,
+	syncAll: func(folder *os.File) error {
+		if !syncsAll(folder) {
+			return errors.ErrUnsupported
+		}
+		return unix.Syncfs(int(folder.Fd()))
+	},
 	punch: punch,
 	collapse: func(file *os.File, length int64) error {
 		return unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE, 0, length)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -40,11 +38,7 @@ func (f *Folder) archiveWhole(batch []free) []Outcome {
 		parts[i] = f.begin(one)
 	}
 	f.options.Step("sync archives")
-	atOnce(parts, func(p *part) {
-		if p.err == nil && p.temporary != "" {
-			p.err = f.syncNamed(p.temporary)
-		}
-	})
+	f.syncArchives(parts)
 	err := f.finish(parts)
 	outcomes := make([]Outcome, len(parts))
 	for i, p := range parts {
@@ -57,27 +51,10 @@ func (f *Folder) archiveWhole(batch []free) []Outcome {
 		}
 	}
 	// With that the file system gives the segments' blocks back.
-	atOnce(parts, func(p *part) { p.file.Close() })
-	return outcomes
-}
-
-// waitingAtOnce is for how many files the disk is waited at the same time; each
-// takes a thread.
-const waitingAtOnce = 32
-
-// atOnce does something with all parts that waits for the disk, which then works
-// for many of them at once.
-func atOnce(parts []part, do func(p *part)) {
-	var next atomic.Int64
-	var all sync.WaitGroup
-	for range min(waitingAtOnce, len(parts)) {
-		all.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
-				do(&parts[i])
-			}
-		})
+	for _, p := range parts {
+		p.file.Close()
 	}
-	all.Wait()
+	return outcomes
 }
 
 func (p part) outcome(err error) Outcome {
@@ -209,14 +186,4 @@ func (f *Folder) removeWhole(p *part) error {
 		err = errors.Join(err, unlink(f.dir, p.archive))
 	}
 	return err
-}
-
-// syncNamed makes what was written to a file durable.
-func (f *Folder) syncNamed(base string) error {
-	file, err := f.sys.open(f.dir, base, unix.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return f.sys.sync(file)
 }
