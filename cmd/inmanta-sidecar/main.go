@@ -19,6 +19,7 @@ import (
 	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
+	"github.com/inmanta/inmanta-docker/sidecar/postgres"
 	"github.com/inmanta/inmanta-docker/sidecar/probe"
 	"github.com/inmanta/inmanta-docker/sidecar/release"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
@@ -50,6 +51,11 @@ Usage:
   inmanta-sidecar logrotate metrics      print Prometheus' text format
   inmanta-sidecar init                   initialise the orchestrator, as docker-compose.init.yml has it
   inmanta-sidecar init credential|here|rsync …  for git and pytest; the init sidecar calls them
+  inmanta-sidecar postgres [ARGUMENT…]   run one database of a pair, as docker-compose.db-replica.yml has it
+  inmanta-sidecar postgres health        say whether it does its part, or why not
+  inmanta-sidecar postgres status        print how it and its peer are, as JSON
+  inmanta-sidecar postgres switchover|failover|reinit …  what inmanta-docker db does
+  inmanta-sidecar postgres inspect FOLDER  print what the volume of a database that is down says
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar attached VERB…         do it for as long as standard input is open; inmanta-docker calls it
@@ -112,6 +118,8 @@ func run(args []string, out io.Writer) error {
 		return runLogrotate(rest, out)
 	case "init":
 		return runInit(rest, out)
+	case "postgres":
+		return runPostgres(rest, out)
 	case "sftp-server":
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
@@ -243,4 +251,41 @@ func runInit(args []string, out io.Writer) error {
 		return exitCode(rsync.Main(modelinit.LocalCopy(args[1:]), os.Stdin, out, os.Stderr))
 	}
 	return errors.New("init takes nothing; git and pytest, which it starts, call the rest")
+}
+
+func runPostgres(args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	verb := ""
+	if len(args) > 0 {
+		verb = args[0]
+	}
+	switch {
+	case verb == "" || verb == "postgres" || strings.HasPrefix(verb, "-"):
+		stop() // it hears signals by itself
+		return postgres.Run(args, out)
+	case verb == "inspect" && len(args) == 2:
+		return postgres.Inspect(ctx, args[1], out)
+	case verb == "failover":
+		var how postgres.Failover
+		for _, arg := range args[1:] {
+			switch arg {
+			case "--primary-is-dead":
+				how.Fenced = true
+			case "--accept-data-loss":
+				how.AcceptLoss = true
+			default:
+				return fmt.Errorf("failover takes --primary-is-dead and --accept-data-loss, not %q", arg)
+			}
+		}
+		return postgres.Order(ctx, verb, how)
+	case len(args) > 1:
+	case verb == "health":
+		return postgres.Health(ctx, out)
+	case verb == "status":
+		return postgres.Print(ctx, out)
+	case verb == "switchover" || verb == "reinit":
+		return postgres.Order(ctx, verb, struct{}{})
+	}
+	return errors.New("postgres takes the server's arguments, `health`, `status`, `switchover`, `failover`, `reinit` or `inspect FOLDER`")
 }

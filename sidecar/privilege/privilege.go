@@ -39,6 +39,28 @@ type Identity struct {
 // It takes root with CAP_SETUID, CAP_SETGID and CAP_SETPCAP. When it fails the
 // process must end: it may be half way.
 func Guard(id Identity) error {
+	if err := leaveRoot(id, GuardUID); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("closing memory and descriptors to others: %w", err)
+	}
+	return verify(id, GuardUID)
+}
+
+// Leave makes this process, all threads of it, an ordinary one of the identity:
+// as Guard does, but for one that is not to be kept from others of the user, and
+// whose children are to be the user's like any.
+func Leave(id Identity) error {
+	if err := leaveRoot(id, id.UID); err != nil {
+		return err
+	}
+	return verify(id, id.UID)
+}
+
+// leaveRoot gives up all that root has over others, for good; real is the real
+// and saved user id of the process from then on.
+func leaveRoot(id Identity, real int) error {
 	if id.UID == 0 || id.GID == 0 {
 		return fmt.Errorf("user %d, group %d: root is not somebody to serve", id.UID, id.GID)
 	}
@@ -68,17 +90,14 @@ func Guard(id Identity) error {
 	if err := syscall.Setresgid(id.GID, id.GID, id.GID); err != nil {
 		return fmt.Errorf("becoming group %d: %w", id.GID, err)
 	}
-	if err := syscall.Setresuid(GuardUID, id.UID, GuardUID); err != nil {
+	if err := syscall.Setresuid(real, id.UID, real); err != nil {
 		return fmt.Errorf("becoming user %d: %w", id.UID, err)
 	}
 	// What was inheritable outlives the change of user.
 	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&capabilityHeader)), uintptr(unsafe.Pointer(&noCapabilities))); err != nil {
 		return fmt.Errorf("giving up what is inheritable: %w", err)
 	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("closing memory and descriptors to others: %w", err)
-	}
-	return verify(id)
+	return nil
 }
 
 // What capset(2) is given. Not on a stack, which moves: each thread is handed
@@ -98,7 +117,7 @@ func everyThread(trap, first, second uintptr) error {
 
 // verify asks the kernel what became of it, rather than trusting that nothing
 // above was left out.
-func verify(id Identity) error {
+func verify(id Identity, real int) error {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return fmt.Errorf("looking at what is left: %w", err)
@@ -111,18 +130,18 @@ func verify(id Identity) error {
 		if err != nil {
 			return fmt.Errorf("looking at what is left: %w", err)
 		}
-		if err := powerless(string(text), id); err != nil {
+		if err := powerless(string(text), id, real); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// powerless says what power /proc/PID/status (proc(5)) shows that a guarded
+// powerless says what power /proc/PID/status (proc(5)) shows that this
 // process must not have.
-func powerless(status string, id Identity) error {
+func powerless(status string, id Identity, real int) error {
 	want := map[string]string{
-		"Uid":        fmt.Sprintf("%d %d %d %d", GuardUID, id.UID, GuardUID, id.UID),
+		"Uid":        fmt.Sprintf("%d %d %d %d", real, id.UID, real, id.UID),
 		"Gid":        fmt.Sprintf("%d %d %d %d", id.GID, id.GID, id.GID, id.GID),
 		"NoNewPrivs": "1",
 	}

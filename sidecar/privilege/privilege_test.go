@@ -29,7 +29,7 @@ Seccomp:	2
 
 func TestPowerless(t *testing.T) {
 	t.Parallel()
-	if err := powerless(status(), inmanta); err != nil {
+	if err := powerless(status(), inmanta, GuardUID); err != nil {
 		t.Error(err)
 	}
 	for name, c := range map[string]struct{ from, to, says string }{
@@ -50,7 +50,7 @@ func TestPowerless(t *testing.T) {
 		"something else is said":  {"NoNewPrivs:	1", "NoNewPrivs:	yes", "NoNewPrivs"},
 		"a name that is a status": {"Name:	inmanta-sidecar", "Name:	x\\nNoNewPrivs: 1\nNoNewPrivs:	0", "NoNewPrivs"},
 	} {
-		if err := powerless(status(c.from, c.to), inmanta); err == nil || !strings.Contains(err.Error(), c.says) {
+		if err := powerless(status(c.from, c.to), inmanta, GuardUID); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: it says %v, want %s", name, err, c.says)
 		}
 	}
@@ -60,7 +60,7 @@ func FuzzPowerless(f *testing.F) {
 	f.Add(status())
 	f.Add("Uid:\nGid\n:")
 	f.Fuzz(func(t *testing.T, text string) {
-		if powerless(text, inmanta) == nil && !strings.Contains(text, "64022") {
+		if powerless(text, inmanta, GuardUID) == nil && !strings.Contains(text, "64022") {
 			t.Errorf("%q is powerless", text)
 		}
 	})
