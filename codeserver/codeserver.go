@@ -27,10 +27,10 @@ type Wanted struct {
 	Checksum string
 	// Dir is the deployment's directory.
 	Dir string
-	// Volume is what the volume is called on the engine, and Labels what it is
-	// made with where it is missing.
-	Volume string
-	Labels map[string]string
+	// Volume is what the volume is called on the engine; Driver, Options and
+	// Labels are what it is made with where it is missing.
+	Volume, Driver  string
+	Options, Labels map[string]string
 	// Container is one that has the volume at At, if there is one: where to look
 	// what is in it.
 	Container, At string

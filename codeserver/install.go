@@ -145,7 +145,9 @@ func (in *installer) sweep(ctx context.Context) error {
 // container that has nothing else: no network, no capability.
 func (in *installer) install(ctx context.Context, tarball io.Reader, size int64, from origin) error {
 	if _, err := in.engine.VolumeInspect(ctx, in.wanted.Volume, client.VolumeInspectOptions{}); errdefs.IsNotFound(err) {
-		if _, err := in.engine.VolumeCreate(ctx, client.VolumeCreateOptions{Name: in.wanted.Volume, Labels: in.wanted.Labels}); err != nil {
+		if _, err := in.engine.VolumeCreate(ctx, client.VolumeCreateOptions{
+			Name: in.wanted.Volume, Driver: in.wanted.Driver, DriverOpts: in.wanted.Options, Labels: in.wanted.Labels,
+		}); err != nil {
 			return fmt.Errorf("making volume %s: %w", in.wanted.Volume, err)
 		}
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -127,11 +128,14 @@ func (s survey) codeServer() (wanted codeserver.Wanted, ok bool, err error) {
 	}
 	wanted = codeserver.Wanted{
 		Place: settings.CodeServerTarball, Dir: project.WorkingDir, Image: service.Image,
-		Volume: volume.Name, At: codeVolumeAt,
-		Labels: map[string]string{
-			api.ProjectLabel: project.Name, api.VolumeLabel: codeVolume, api.VersionLabel: api.ComposeVersion, api.ConfigHashLabel: hash,
-		},
+		Volume: volume.Name, Driver: volume.Driver, Options: volume.DriverOpts, At: codeVolumeAt,
+		Labels: map[string]string{},
 	}
+	maps.Copy(wanted.Labels, volume.Labels)
+	// What Compose looks for in a volume that is to be its own.
+	maps.Copy(wanted.Labels, map[string]string{
+		api.ProjectLabel: project.Name, api.VolumeLabel: codeVolume, api.VersionLabel: api.ComposeVersion, api.ConfigHashLabel: hash,
+	})
 	if s.sidecar != nil {
 		wanted.Sidecar = s.sidecar.Path
 		if s.sidecar.From != "" {

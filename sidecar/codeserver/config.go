@@ -30,7 +30,9 @@ const (
 	extensionsFolder = "/etc/inmanta-sidecar/code/extensions"
 	// environments is where the orchestrator keeps its environments' projects, once
 	// it has started; it is looked for when somebody opens the editor.
-	environments = "/var/lib/inmanta/server"
+	environments = stateFolder + "/server"
+	// stateFolder is the orchestrator's state volume.
+	stateFolder = "/var/lib/inmanta"
 )
 
 // address is where the container is reached.

@@ -20,7 +20,8 @@ const healthSocket = "@inmanta-sidecar-code-health"
 const healthPatience = 4 * time.Second
 
 // answerHealth tells whoever connects how the sidecar is, until ctx is done:
-// that the front takes connections, and that code-server answers.
+// that the front takes connections, that code-server answers, and that what is
+// saved is kept.
 func answerHealth(ctx context.Context, front net.Addr, reach http.RoundTripper) error {
 	socket, err := net.Listen("unix", healthSocket)
 	if err != nil {
@@ -58,7 +59,10 @@ func checkHealth(ctx context.Context, front net.Addr, reach http.RoundTripper) e
 	if err != nil {
 		return fmt.Errorf("the login takes no connections: %w", innermost(err))
 	}
-	return conn.Close()
+	if err := conn.Close(); err != nil {
+		return err
+	}
+	return room(places)
 }
 
 // Health asks the sidecar of this container how it is.

@@ -93,6 +93,8 @@ func Run(log io.Writer) error {
 	if err := tryHome(dataFolder); err != nil {
 		return err
 	}
+	// No reason to serve nobody: there is something to look at.
+	mind(j, func() error { return room(places) })
 	installed, err := verify(releaseFolder, settings.checksum, j)
 	if err != nil {
 		return err

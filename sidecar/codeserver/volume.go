@@ -48,7 +48,7 @@ func ownFolder(at string, account passwd.Account) error {
 // its home. Full is not a reason to serve nobody: there is something to look at.
 func tryHome(data string) error {
 	file, err := os.CreateTemp(home(data), ".inmanta-sidecar-*")
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if isFull(err) {
 		return nil
 	}
 	if err != nil {
@@ -57,12 +57,17 @@ func tryHome(data string) error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
 // dataRefusal puts what the file system says into words of the volume.
 func dataRefusal(err error) error {
-	if errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("the volume for the editor's settings (inmanta-code-data) is read-only: %w", err)
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%s is read-only: %w", settingsVolume, err)
+	case isFull(err):
+		return fmt.Errorf("%s is full, make room on the engine's disk: %w", settingsVolume, err)
 	}
-	return fmt.Errorf("preparing the volume for the editor's settings (inmanta-code-data): %w", err)
+	return fmt.Errorf("preparing %s: %w", settingsVolume, err)
 }
 
 // madeUpPassword is where the password is that was made up because none is
