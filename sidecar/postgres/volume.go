@@ -123,8 +123,10 @@ func (v volume) install(at phase, tell func(phase) error) error {
 	for _, e := range list {
 		names = append(names, e.Name())
 	}
-	if err := moveAll(v.staging(), string(v), names, false); err != nil {
-		return fmt.Errorf("putting the new cluster in its place: %w", err)
+	if len(names) > 0 { // else all of it is there already
+		if err := moveAll(v.staging(), string(v), names, false); err != nil {
+			return fmt.Errorf("putting the new cluster in its place: %w", err)
+		}
 	}
 	// The server refuses a folder that others may look into.
 	if err := os.Chmod(string(v), 0o700); err != nil {
