@@ -20,8 +20,9 @@ func (a *app) initVerb() *cobra.Command {
 		Use:   "init [DIRECTORY]",
 		Short: "Make a deployment directory: compose files, .env with new passwords, sidecar binary",
 		Long: `Make a deployment directory: the compose files, an .env with new passwords
-(the database's and the code server's), the licence folder and the sidecar binary. The stock docker compose works
-there too. What is there already stays as it is.`,
+(the database's, its replica's and the code server's), the licence folder and the
+sidecar binary. The stock docker compose works there too. What is there already
+stays as it is.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := a.request.WorkDir

@@ -137,8 +137,10 @@ func initEnv(dir string, topology []string, keepPassword bool, written *[]Writte
 	if file.Line(settings.DatabasePassword) == 0 && !keepPassword {
 		file = file.Set(settings.DatabasePassword, Password())
 	}
-	if file.Line(settings.CodeServerSecret) == 0 {
-		file = file.Set(settings.CodeServerSecret, Password())
+	for _, name := range []string{settings.ReplicationSecret, settings.CodeServerSecret} {
+		if file.Line(name) == 0 {
+			file = file.Set(name, Password())
+		}
 	}
 	if len(topology) > 1 {
 		file = file.Set("COMPOSE_FILE", strings.Join(topology, string(os.PathListSeparator)))

@@ -86,6 +86,17 @@ func password(value string) (what, fix string) {
 	return "", ""
 }
 
+// Degrade is the value of DatabaseWhenAlone with which commits do not wait for a
+// database that is away.
+const Degrade = "degrade"
+
+func whenAlone(value string) (what, fix string) {
+	if value != "wait" && value != Degrade {
+		return fmt.Sprintf("%q is neither wait nor degrade", value), "write wait, unless losing what was acknowledged is acceptable"
+	}
+	return "", ""
+}
+
 // What stands in a URL ends up in `docker inspect`, so there is no room for a
 // password: pip takes those of an index from a .netrc.
 func indexURLs(value string) (what, fix string) {

@@ -30,6 +30,8 @@ const (
 	PostgreSQLVersion = "POSTGRESQL_VERSION"
 	PostgreSQLImage   = "POSTGRESQL_IMAGE"
 	DatabasePassword  = "INMANTA_DATABASE_PASSWORD"
+	ReplicationSecret = "INMANTA_DATABASE_REPLICATION_PASSWORD"
+	DatabaseWhenAlone = "INMANTA_DATABASE_WHEN_ALONE"
 	NamePrefix        = "INMANTA_NAME"
 	AuthorizedKeys    = "INMANTA_AUTHORIZED_KEYS"
 	SSHSidecarIP      = "INMANTA_SSH_SIDECAR_IP"
@@ -204,6 +206,14 @@ var All = []Setting{
 	{
 		Name: "NO_PROXY", UsedBy: "docker-compose.init.yml",
 		Description: "The hosts that are reached without a proxy, separated by commas.",
+	},
+	{
+		Name: ReplicationSecret, Default: "inmanta", UsedBy: "docker-compose.db-replica.yml", Check: password, Secret: true,
+		Description: "What the two databases know each other by. `inmanta-docker init` generates one. It may be changed at any time: `up` gives it to both.",
+	},
+	{
+		Name: DatabaseWhenAlone, Default: "wait", UsedBy: "docker-compose.db-replica.yml", Check: whenAlone,
+		Description: "What commits do while one of the two databases is away: `wait`, or `degrade`: they are stored by one alone, and are **lost** with it.",
 	},
 	{
 		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,

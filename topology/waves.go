@@ -9,6 +9,7 @@ import (
 // Names in the compose files that code refers to.
 const (
 	Database       = "db"
+	Replica        = "db-replica"
 	Orchestrator   = "server"
 	SSH            = "ssh"
 	Logrotate      = "logrotate"
