@@ -71,6 +71,9 @@ func Serve(stop, hurry context.Context, c Config, log io.Writer) error {
 		return err
 	}
 	defer listening()
+	if err := a.writeSecrets(); err != nil {
+		return err
+	}
 	if err := a.begin(stop); err != nil {
 		return err
 	}

@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -45,8 +48,9 @@ type Config struct {
 	Major string
 	// Server are the operator's own arguments for the server.
 	Server []string
-	// TLS is where certificates are; see tls.go. Empty without.
-	TLS string
+	// Certificates are what the node proves itself by, and knows others by: ca.crt,
+	// server.crt and server.key. Nil without TLS.
+	Certificates map[string][]byte
 	// Init is the environment for the image's own entrypoint.
 	Init []string
 }
@@ -94,7 +98,7 @@ func FromEnvironment(environ, server []string) (Config, error) {
 		PeerSource: get("INMANTA_PAIR_PEER_SOURCE", ""), Secret: get("INMANTA_PAIR_SECRET", ""),
 		PeerPort: port("INMANTA_PAIR_PEER_PORT", 5432), PeerAgentPort: port("INMANTA_PAIR_PEER_AGENT_PORT", AgentPort),
 		Superuser: get("POSTGRES_USER", "postgres"), Data: get("PGDATA", "/var/lib/postgresql/data"),
-		Major: get("PG_MAJOR", ""), Server: server, TLS: get("INMANTA_PAIR_TLS", ""),
+		Major: get("PG_MAJOR", ""), Server: server,
 	}
 	c.PeerHost = get("INMANTA_PAIR_PEER_HOST", c.Peer)
 	for _, name := range []string{"INMANTA_PAIR_NODE", "INMANTA_PAIR_PEER", "INMANTA_PAIR_SECRET"} {
@@ -112,6 +116,12 @@ func FromEnvironment(environ, server []string) (Config, error) {
 	default:
 		wrong = append(wrong, fmt.Errorf("INMANTA_PAIR_WHEN_ALONE: %q is neither wait nor degrade", mode))
 	}
+	if folder := get("INMANTA_PAIR_TLS", ""); folder != "" && c.Node != "" {
+		var err error
+		if c.Certificates, err = certificates(folder, c.Node); err != nil {
+			wrong = append(wrong, fmt.Errorf("INMANTA_PAIR_TLS: %w; make them with `inmanta-docker db certificates`", err))
+		}
+	}
 	for name := range values {
 		base := strings.TrimSuffix(name, "_FILE")
 		if strings.HasPrefix(name, "POSTGRES_") && base != name && values[name] != "" {
@@ -125,6 +135,30 @@ func FromEnvironment(environ, server []string) (Config, error) {
 		}
 	}
 	return c, errors.Join(wrong...)
+}
+
+// certificates reads a node's, and makes sure that they belong together.
+func certificates(folder, node string) (map[string][]byte, error) {
+	read := map[string][]byte{}
+	for as, file := range map[string]string{"ca.crt": "ca.crt", "server.crt": node + ".crt", "server.key": node + ".key"} {
+		text, err := os.ReadFile(filepath.Join(folder, file))
+		if err != nil {
+			return nil, err
+		}
+		read[as] = text
+	}
+	pair, err := tls.X509KeyPair(read["server.crt"], read["server.key"])
+	if err != nil {
+		return nil, fmt.Errorf("%s.crt and %s.key: %w", node, node, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(read["ca.crt"]) {
+		return nil, errors.New("ca.crt holds no certificate")
+	}
+	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool}); err != nil {
+		return nil, fmt.Errorf("%s.crt: %w", node, err)
+	}
+	return read, nil
 }
 
 // serverEnvironment is what the server and its tools get: no password.

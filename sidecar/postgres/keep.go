@@ -150,9 +150,9 @@ func has(slots map[string]Slot, name string) bool { _, ok := slots[name]; return
 // atStart are the orders that a server is started with.
 func atStart(c Config, r Record) orders {
 	if r.Role != Primary {
-		return orders{follow: true, tls: c.TLS != ""}
+		return orders{follow: true, tls: c.Certificates != nil}
 	}
-	o := orders{tls: c.TLS != ""}
+	o := orders{tls: c.Certificates != nil}
 	if r.Strict {
 		// From the first moment on: whoever is in before that could be told
 		// something that the standby does not have.

@@ -119,9 +119,6 @@ func (a *agent) copyPeer(ctx context.Context, why, system string) error {
 	if err := a.clear(); err != nil {
 		return err
 	}
-	if err := replace(passFile, passwords(a.config)); err != nil {
-		return err
-	}
 	command := exec.Command("pg_basebackup", "--pgdata="+a.volume.staging(), "--wal-method=stream", "--slot="+slotName(a.config.Node),
 		"--checkpoint=fast", "--no-password", "--progress", "--dbname="+connection(a.config, a.config.Node+"-copy"))
 	command.Env = append(a.config.serverEnvironment(), "LC_ALL=C")

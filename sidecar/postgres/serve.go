@@ -112,11 +112,25 @@ func (a *agent) take(d decision, s situation) error {
 
 // writeOrders writes what the server is told by.
 func (a *agent) writeOrders() error {
-	for path, text := range map[string]string{
+	files := map[string]string{
 		configFile: serverConfig(a.config, a.orders), hbaFile: hostRules(a.orders),
-		identFile: userMap(a.config.Superuser), passFile: passwords(a.config),
-	} {
+		identFile: userMap(a.config.Superuser),
+	}
+	for path, text := range files {
 		if err := replace(path, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSecrets writes what the server and its tools know their peer by.
+func (a *agent) writeSecrets() error {
+	if err := replace(passFile, passwords(a.config)); err != nil {
+		return err
+	}
+	for name, text := range a.config.Certificates {
+		if err := replace(filepath.Join(runFolder, name), string(text)); err != nil {
 			return err
 		}
 	}

@@ -79,6 +79,7 @@ func serverConfig(c Config, o orders) string {
 	}
 	if o.tls {
 		set("ssl", "on")
+		set("ssl_min_protocol_version", "TLSv1.2")
 		set("ssl_cert_file", filepath.Join(runFolder, "server.crt"))
 		set("ssl_key_file", filepath.Join(runFolder, "server.key"))
 		set("ssl_ca_file", filepath.Join(runFolder, "ca.crt"))
@@ -90,8 +91,8 @@ func serverConfig(c Config, o orders) string {
 // libpq's words.
 func connection(c Config, name string) string {
 	mode := "sslmode=prefer"
-	if c.TLS != "" {
-		mode = "sslmode=verify-ca sslrootcert=" + filepath.Join(runFolder, "ca.crt")
+	if c.Certificates != nil {
+		mode = "sslmode=verify-full sslrootcert=" + filepath.Join(runFolder, "ca.crt")
 	}
 	return fmt.Sprintf("host=%s port=%d user=%s passfile=%s application_name=%s connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 %s",
 		c.PeerHost, c.PeerPort, replicationUser, passFile, name, mode)
