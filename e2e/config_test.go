@@ -99,6 +99,7 @@ func TestConfigEqualsStock(t *testing.T) {
 		"logrotate sidecar":            {args: "-f docker-compose.yml -f docker-compose.logrotate.yml", files: env("INMANTA_LOGROTATE_SCHEDULE=weekly 1\nINMANTA_LOGROTATE_PATTERNS=*.log [a-z]*.out\nINMANTA_LOGROTATE_SIZE=10M\n")},
 		"both sidecars":                {args: "--with ssh,logrotate", stock: "-f docker-compose.yml -f docker-compose.ssh.yml -f docker-compose.logrotate.yml", shell: []string{"INMANTA_LOGROTATE_KEEP=3"}},
 		"init sidecar":                 {args: "-f docker-compose.yml -f docker-compose.init.yml", files: env("INMANTA_MODULE_REPO_URL=https://git.example.com/me/hello.git\nINMANTA_MODULE_REPO_BRANCH=main\nINMANTA_PYTEST_ARGUMENTS='tests -k \"a b\" $c'\nINMANTA_MODULE_REPO_TOKEN=hunter22\nINMANTA_MODULE_REPO_SSH_KEY='-----BEGIN\nkey\n-----END'\n")},
+		"init sidecar, own index":      {args: "-f docker-compose.yml -f docker-compose.init.yml -f netrc.yml", files: map[string]string{"netrc.yml": netrcOverlay(t)}},
 		"init sidecar, elsewhere":      {args: "--with init", stock: "-f docker-compose.yml -f docker-compose.init.yml", files: env("PIP_INDEX_URL=https://index.example.com/simple\nINMANTA_CA_BUNDLE=./ca.pem\nINMANTA_OFFLINE_FOLDER=offline\n"), shell: []string{"HTTPS_PROXY=http://proxy.example.com:3128", "UV_INDEX="}},
 		"code sidecar":                 {args: "-f docker-compose.yml -f docker-compose.code.yml", files: env("INMANTA_CODE_SERVER_PASSWORD='$a \"b\" #c'\nINMANTA_CODE_SERVER_IP=::1\nINMANTA_CODE_SERVER_PORT=80\nINMANTA_CODE_SERVER_TARBALL=./code-server.tar.gz\nINMANTA_CODE_SERVER_CERTIFICATE=./tls/certificate.pem\n")},
 		"code sidecar, over ssh":       {args: "--with code,ssh", stock: "-f docker-compose.yml -f docker-compose.code.yml -f docker-compose.ssh.yml", shell: []string{"INMANTA_CODE_SERVER_LOGIN=none"}},
@@ -131,6 +132,18 @@ func TestConfigEqualsStock(t *testing.T) {
 			c.compare(t)
 		})
 	}
+}
+
+// netrcOverlay is the overlay of the init sidecar's page for an index that wants a password.
+func netrcOverlay(t *testing.T) string {
+	t.Helper()
+	for _, block := range fenced(t, "../docs/sidecars/init.md", "yaml") {
+		if strings.Contains(block, "NETRC") {
+			return block
+		}
+	}
+	t.Fatal("the page has no such overlay")
+	return ""
 }
 
 // everyFile are this repository's compose files, the one that the others are put

@@ -26,26 +26,45 @@ import (
 // for the orchestrator; and as a part of a real stack.
 
 // wheels is a folder with all that the modules of these tests install, fetched
-// once the way a user without a network would have fetched it.
+// once by the page's own line for whoever has no network later.
 var wheels = sync.OnceValues(func() (string, error) {
-	folder := filepath.Join(tools.dir, "offline", "wheels")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	page, err := os.ReadFile("../docs/sidecars/init.md")
+	if err != nil {
 		return "", err
 	}
-	args := []string{"run", "--rm", "--user", "0:0", "-v", folder + ":/wheels", "--entrypoint", "/opt/inmanta/bin/python3"}
+	const fetches = "docker run --rm "
+	_, line, ok := strings.Cut(string(page), "\n"+fetches)
+	line, _, ok2 := strings.Cut(line, "\n\n")
+	if !ok || !ok2 {
+		return "", errors.New("the page does not say how to fetch wheels")
+	}
+	here := filepath.Join(tools.dir, "fetched")
+	module, err := filepath.Abs("testdata/init/signpost")
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(here, "offline", "wheels"), 0o755)
+	}
+	if err == nil {
+		err = os.Symlink(module, filepath.Join(here, "my-module"))
+	}
+	if err != nil {
+		return "", err
+	}
+	// What this machine needs to reach an index at all.
+	around := ""
 	if bundle := authorities(); bundle != "" {
-		args = append(args, "-v", bundle+":/ca.pem:ro", "-e", "PIP_CERT=/ca.pem")
+		around += "-v " + bundle + ":/ca.pem:ro -e PIP_CERT=/ca.pem "
 	}
 	for _, name := range []string{"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY"} {
-		if v := os.Getenv(name); v != "" {
-			args = append(args, "-e", name+"="+v)
+		if os.Getenv(name) != "" {
+			around += "-e " + name + " "
 		}
 	}
-	args = append(args, orchestratorImage(), "-m", "pip", "download", "--quiet", "--dest", "/wheels", "--no-cache-dir", "pytest<9.2", "inmanta-module-std", "setuptools>=70.1", "wheel")
-	if out, err := exec.Command("docker", args...).CombinedOutput(); err != nil {
+	fetch := exec.Command("bash", "-c", fetches+around+line)
+	fetch.Dir, fetch.Env = here, append(os.Environ(), "IMAGE="+orchestratorImage())
+	if out, err := fetch.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("fetching wheels: %w\n%s", err, out)
 	}
-	return folder, nil
+	return filepath.Join(here, "offline", "wheels"), nil
 })
 
 // authorities is the file of certificate authorities that this machine's own pip
