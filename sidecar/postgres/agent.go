@@ -33,14 +33,14 @@ type agent struct {
 	record Record
 	known  bool
 	orders orders
-	// copyWhy is why a standby has to be copied anew; empty if it has not.
-	copyWhy string
 	// failures are how often something failed in a row.
 	failures int
 
 	mu     sync.Mutex
 	status Status
 	other  *Status // nil while it does not answer
+	// silence is why it does not.
+	silence string
 }
 
 // command is something that the agent is asked to do.
@@ -223,8 +223,9 @@ func (a *agent) askPeer(ctx context.Context) (news bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.other
-	a.other = nil
+	a.other, a.silence = nil, ""
 	if err != nil {
+		a.silence = err.Error()
 		return before != nil
 	}
 	a.other = &got
@@ -311,7 +312,10 @@ func (a *agent) listenUntil(stop context.Context, late <-chan time.Time) {
 
 // situation looks at what there is.
 func (a *agent) situation(ctx context.Context) (situation, error) {
-	s := situation{config: a.config, record: a.record, known: a.known, peer: a.peerStatus(), cluster: a.volume.hasCluster()}
+	s := situation{config: a.config, record: a.record, known: a.known, cluster: a.volume.hasCluster()}
+	a.mu.Lock()
+	s.peer, s.silence = a.other, a.silence
+	a.mu.Unlock()
 	var err error
 	if s.room, err = a.volume.room(); err != nil {
 		return s, err

@@ -15,8 +15,9 @@ type situation struct {
 	alone bool
 	// signal is that the cluster is marked as a standby's.
 	signal bool
-	// peer is nil while it does not answer.
-	peer *Status
+	// peer is nil while it does not answer, silence why it does not.
+	peer    *Status
+	silence string
 	// room is what the volume has left, in bytes.
 	room int64
 }
@@ -89,10 +90,10 @@ func (s situation) decideEmpty() decision {
 	me, other := s.config.Node, s.config.Peer
 	switch {
 	case s.peer == nil && me == FirstNode:
-		return decision{wait, fmt.Sprintf("the volume is empty, and %s does not answer: a new cluster is only made when that one has none", other),
+		return decision{wait, fmt.Sprintf("the volume is empty, and %s: a new cluster is only made when that one has none", s.silent()),
 			"start " + other}
 	case s.peer == nil:
-		return decision{wait, fmt.Sprintf("the volume is empty, and %s does not answer", other), "start " + other}
+		return decision{wait, "the volume is empty, and " + s.silent(), "start " + other}
 	case s.peer.Empty && me == FirstNode:
 		return decision{initialise, "both volumes are empty", ""}
 	case s.peer.Empty:
@@ -141,9 +142,9 @@ func (s situation) decideStandby() decision {
 	case s.record.Reinit && peer != nil && peer.Role == Primary && peer.Running:
 		return s.copyOf("it was asked for")
 	case peer == nil && !s.known:
-		return decision{wait, fmt.Sprintf("the volume holds a cluster of unknown origin, and %s does not answer", other), "start " + other}
+		return decision{wait, "the volume holds a cluster of unknown origin, and " + s.silent(), "start " + other}
 	case peer == nil:
-		return decision{startStandby, other + " does not answer", ""}
+		return decision{startStandby, s.silent(), ""}
 	case peer.System != "" && peer.System != s.control.System:
 		return s.foreign()
 	case peer.Role == Primary && parted(s.control.Timeline, s.control.end(), peer.Timeline, peer.History):
@@ -157,6 +158,14 @@ func (s situation) decideStandby() decision {
 	default:
 		return decision{startStandby, "", ""}
 	}
+}
+
+// silent says that the peer does not answer, and why.
+func (s situation) silent() string {
+	if s.silence == "" {
+		return s.config.Peer + " does not answer"
+	}
+	return fmt.Sprintf("%s does not answer (%s)", s.config.Peer, s.silence)
 }
 
 // copyOf copies the peer if there is room for it beside what is here.

@@ -111,10 +111,10 @@ func keepPrimary(k keeping) []step {
 	ready := k.synced() && k.named > 0 && r.Flushed >= k.named
 	add(becomeStrict, !k.record.Strict && ready)
 	told := k.peer != nil && k.peer.Role == Standby
-	add(tellInStep, k.record.Strict && !k.config.Degrade && k.synced() && r.Flushed >= k.start && told && !(k.peer.InStep && k.record.PeerInStep))
+	caught := ready && r.Flushed >= k.start
+	add(tellInStep, k.record.Strict && !k.config.Degrade && caught && told && !(k.peer.InStep && k.record.PeerInStep))
 	add(revokeInStep, k.record.Strict && k.config.Degrade && k.record.PeerInStep && told)
 	add(forgetInStep, !k.record.Strict && k.record.PeerInStep && told && !k.peer.InStep)
-	caught := k.synced() && r.Flushed >= k.start
 	add(openDoors, k.orders.closed && (caught || want == ""))
 	return steps
 }

@@ -140,7 +140,6 @@ func (a *agent) copyPeer(ctx context.Context, why, system string) error {
 	if err := os.WriteFile(filepath.Join(a.volume.staging(), "standby.signal"), nil, 0o600); err != nil {
 		return err
 	}
-	a.copyWhy = ""
 	return a.settle(func(r *Record) { *r = Record{Node: a.config.Node, Role: Standby, System: made.System, Phase: r.Phase} })
 }
 

@@ -200,7 +200,7 @@ func (a *agent) failover(ctx context.Context, body []byte, run *running) error {
 	case err == nil && now.Role == Primary && now.Running:
 		return refusal(fmt.Sprintf("%s runs as the primary: use `inmanta-docker db switchover`, which loses nothing", other))
 	case err == nil:
-		if err := a.peer.tell(ctx, orderFence, nil); err != nil {
+		if err := a.tellPeer(ctx, orderFence, nil); err != nil {
 			return refusal(fmt.Sprintf("%s could not be fenced: %v", other, err))
 		}
 	case !given.Fenced:

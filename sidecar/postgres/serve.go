@@ -19,6 +19,8 @@ type running struct {
 	streamed time.Time
 	// sized is when its size was last asked for.
 	sized time.Time
+	// loose is what somebody set that makes acknowledgements worth less.
+	loose string
 	// leave is that it is to be stopped, and something else decided.
 	leave bool
 	// lostWhy is handed what a line of its log means.
@@ -241,6 +243,13 @@ func (a *agent) attend(ctx context.Context, run *running) (settled bool, err err
 		run.session.close()
 		return false, err
 	}
+	if a.record.Role == Primary && v.recovering {
+		run.leave = true // it was to be promoted, and was not: decided anew
+		return false, errors.New("the server is not the primary that it is to be")
+	}
+	if v.trustworthy == "" {
+		v.trustworthy = run.loose
+	}
 	k := &run.keeping
 	k.config, k.record, k.orders, k.view, k.peer = a.config, a.record, a.orders, v, a.peerStatus()
 	now := time.Now()
@@ -305,6 +314,9 @@ func (a *agent) measure(ctx context.Context, run *running) error {
 	if err != nil {
 		return err
 	}
+	if run.loose, err = run.session.loose(ctx); err != nil {
+		return err
+	}
 	run.sized = time.Now()
 	a.publish(func(s *Status) { s.SizeBytes, s.Collations = size, collations })
 	return nil
@@ -330,7 +342,11 @@ func (a *agent) step(ctx context.Context, run *running, s step) error {
 		}
 		return a.tell(run, func(o *orders) { o.waitFor = "" })
 	case insist:
-		a.fail("somebody changed what commits wait for; it is changed back")
+		a.fail("somebody changed what commits wait for: what was acknowledged meanwhile may be here alone; it is changed back")
+		// The note is not true any more. A standby that cannot be told keeps it.
+		if err := a.tellPeer(ctx, orderOutOfStep, nil); err != nil {
+			a.fail(fmt.Sprintf("%s could not be told that it may not be in step: %v", a.config.Peer, err))
+		}
 		if _, err := run.session.ask(ctx, "ALTER SYSTEM RESET synchronous_standby_names"); err != nil {
 			return err
 		}
@@ -347,9 +363,9 @@ func (a *agent) step(ctx context.Context, run *running, s step) error {
 		if err := a.note(func(r *Record) { r.PeerInStep = true }); err != nil {
 			return err
 		}
-		return a.peer.tell(ctx, orderInStep, inStep{System: a.record.System, Timeline: run.keeping.view.timeline})
+		return a.tellPeer(ctx, orderInStep, inStep{System: a.record.System, Timeline: run.keeping.view.timeline})
 	case revokeInStep:
-		if err := a.peer.tell(ctx, orderOutOfStep, nil); err != nil {
+		if err := a.tellPeer(ctx, orderOutOfStep, nil); err != nil {
 			return err
 		}
 		return a.note(func(r *Record) { r.PeerInStep = false })
@@ -371,6 +387,14 @@ func (a *agent) step(ctx context.Context, run *running, s step) error {
 		return os.RemoveAll(a.volume.previous())
 	}
 	return fmt.Errorf("no such step")
+}
+
+// tellPeer is for what is told while the server is looked after: the peer may be
+// busy asking this node something itself, so neither waits for ever.
+func (a *agent) tellPeer(ctx context.Context, order string, given any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*peerPatience)
+	defer cancel()
+	return a.peer.tell(ctx, order, given)
 }
 
 // describe says how the server is.

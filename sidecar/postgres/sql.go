@@ -218,6 +218,25 @@ func (s *session) collations(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
+// loose says who set synchronous_commit to less than the promise takes: in a
+// file, or for a database or a user. What a session does to itself is its own.
+func (s *session) loose(ctx context.Context) (string, error) {
+	answers, err := s.ask(ctx,
+		`SELECT setting || ' in ' || sourcefile FROM pg_file_settings WHERE name = 'synchronous_commit' AND applied AND setting NOT IN ('on', 'remote_apply')`,
+		`SELECT split_part(one, '=', 2) || coalesce(' for database ' || datname, '') || coalesce(' for user ' || rolname, '')
+			FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS one LEFT JOIN pg_database d ON d.oid = setdatabase LEFT JOIN pg_roles r ON r.oid = setrole
+			WHERE one LIKE 'synchronous_commit=%' AND split_part(one, '=', 2) NOT IN ('on', 'remote_apply')`)
+	if err != nil {
+		return "", err
+	}
+	for _, answer := range answers {
+		for _, row := range answer {
+			return "synchronous_commit is " + row[0], nil
+		}
+	}
+	return "", nil
+}
+
 // admitReplication makes the replication user, with the deployment's password.
 func (s *session) admitReplication(ctx context.Context, secret string) error {
 	stored, err := verifier(secret)
