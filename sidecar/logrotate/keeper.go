@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -179,6 +180,7 @@ func (k *keeper) present() error {
 // follow does what changes of files make possible.
 func (k *keeper) follow(ctx context.Context, seen []change) error {
 	w := wish{logs: map[string]bool{}}
+	var closed []string
 	for _, c := range seen {
 		if c == (change{}) {
 			return k.pass(ctx, wish{all: true})
@@ -186,9 +188,6 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 		base := c.base
 		if base == "" {
 			base = k.watcher.grown(c.number)
-		}
-		if archive.Temporary(base) {
-			continue
 		}
 		name, archived := archive.Parse(base)
 		if !archived {
@@ -201,6 +200,9 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 		switch _, waits := k.waiting[base]; {
 		case archived && waits, c.saved:
 			w.logs[name.Log] = true
+			if c.mask&unix.IN_CLOSE_WRITE != 0 {
+				closed = append(closed, base)
+			}
 		case archived, c.mask&unix.IN_CLOSE_WRITE != 0:
 		case k.waits(base):
 			// Its writer has made it anew: the old one will be closed.
@@ -212,7 +214,15 @@ func (k *keeper) follow(ctx context.Context, seen []change) error {
 	if len(w.logs) == 0 {
 		return nil
 	}
-	return k.pass(ctx, w)
+	err := k.pass(ctx, w)
+	// A close is told a moment before the file is free: no more will be told of it.
+	for _, base := range closed {
+		if o, waits := k.waiting[base]; waits && o.Again.IsZero() {
+			o.Again = k.config.Now().Add(time.Second)
+			k.waiting[base] = o
+		}
+	}
+	return err
 }
 
 // waits says whether something of a log is waited for.
@@ -271,9 +281,9 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 	for _, l := range due {
 		taken[l.Name] = true
 	}
-	for _, o := range k.folder.Settle(ctx, k.tasks(logs, aside, taken, w.first)) {
+	k.folder.Settle(ctx, k.tasks(logs, aside, taken, w.first), func(o rotation.Outcome) {
 		k.note(o, now, time.Since(began), fresh[o.Segment.Base])
-	}
+	})
 	if err := k.folder.Unfinished(); err != nil {
 		return err
 	}
@@ -281,30 +291,31 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 }
 
 // tasks are the segments of the logs, those just set aside included.
-func (k *keeper) tasks(logs []rotation.Log, aside []rotation.File, taken map[string]bool, first bool) []rotation.Task {
-	set := map[string]rotation.File{}
-	for _, segment := range aside {
-		set[segment.Name.Log] = segment
-	}
-	var tasks []rotation.Task
-	for _, l := range logs {
-		p, _ := k.config.Policies.For(l.Name)
-		live, newest := l.Live != nil, l.Newest()
-		segments := l.Segments
-		if segment, is := set[l.Name]; is {
-			segments = append(slices.Clone(segments), segment)
-			live, newest = false, segment.Name.Time
+func (k *keeper) tasks(logs []rotation.Log, aside []rotation.File, taken map[string]bool, first bool) iter.Seq[rotation.Task] {
+	return func(yield func(rotation.Task) bool) {
+		// Both are in the order of the logs.
+		for _, l := range logs {
+			p, _ := k.config.Policies.For(l.Name)
+			live, newest := l.Live != nil, l.Newest()
+			segments := l.Segments
+			if len(aside) > 0 && aside[0].Name.Log == l.Name {
+				segments = append(slices.Clone(segments), aside[0])
+				live, newest = false, aside[0].Name.Time
+				aside = aside[1:]
+			}
+			for _, segment := range segments {
+				goesOn := yield(rotation.Task{
+					Segment: segment, Format: formats[p.Compression.Format], Level: p.Compression.Level,
+					// What came after it must stay after it.
+					Renewed: live || segment.Name.Time.Before(newest),
+					Take:    first || taken[l.Name] || !live && !segment.Name.Time.Before(newest), Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
+				})
+				if !goesOn {
+					return
+				}
+			}
 		}
-		for _, segment := range segments {
-			tasks = append(tasks, rotation.Task{
-				Segment: segment, Format: formats[p.Compression.Format], Level: p.Compression.Level,
-				// What came after it must stay after it.
-				Renewed: live || segment.Name.Time.Before(newest),
-				Take:    first || taken[l.Name] || !live && !segment.Name.Time.Before(newest), Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
-			})
-		}
 	}
-	return tasks
 }
 
 var formats = map[policy.Format]archive.Format{policy.None: archive.Plain, policy.Gzip: archive.Gzip, policy.Zstd: archive.Zstd}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
 )
 
@@ -78,6 +79,8 @@ func (s *saver) forward(ctx context.Context, seen <-chan []change, to chan<- []c
 		case <-ctx.Done():
 			return
 		case changes := <-seen:
+			// What is being written to become an archive concerns nobody yet.
+			changes = slices.DeleteFunc(changes, func(c change) bool { return archive.Temporary(c.base) })
 			for i := range changes {
 				c := &changes[i]
 				switch {

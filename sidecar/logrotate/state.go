@@ -67,7 +67,7 @@ type WaitingState struct {
 // publish makes what the keeper knows the state that is told.
 func (d *daemon) publish(k *keeper) {
 	now := k.config.Now()
-	s := &State{Folder: k.config.Folder, Next: k.due, Reasons: []string{}, Notes: k.notes(), Logs: []LogState{}}
+	s := &State{Folder: k.config.Folder, Next: k.due, Reasons: []string{}, Notes: k.notes(), Logs: make([]LogState, 0, len(k.logs))}
 	for _, l := range k.logs {
 		s.Logs = append(s.Logs, k.logState(l, now))
 		if r := k.records[l.Name]; r != nil {

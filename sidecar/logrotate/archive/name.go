@@ -160,7 +160,7 @@ func splitForeign(rest string) (Name, bool) {
 // dated completes a name with the log and the time that a text ends with.
 func dated(name Name, rest, layout string) (Name, bool) {
 	i := len(rest) - len(layout) - 1
-	if i < 1 || rest[i] != '-' {
+	if i < 1 || rest[i] != '-' || !looksLike(rest[i+1:], layout) {
 		return Name{}, false
 	}
 	at, err := time.Parse(layout, rest[i+1:])
@@ -171,8 +171,25 @@ func dated(name Name, rest, layout string) (Name, bool) {
 	return name, true
 }
 
+// looksLike says whether a text has digits where the layout has some, and is the
+// same elsewhere. Of thousands of names most are no archive's, and each error of
+// what reads them properly takes memory.
+func looksLike(text, layout string) bool {
+	for i := range len(layout) {
+		if digit(layout[i]) && !digit(text[i]) || !digit(layout[i]) && text[i] != layout[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
 // number reads what strconv.Itoa writes, of at most nine digits.
 func number(text string) (int, bool) {
+	if text == "" || !digit(text[len(text)-1]) {
+		return 0, false
+	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || n > highestPart || strconv.Itoa(n) != text {
 		return 0, false

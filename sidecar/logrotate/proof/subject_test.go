@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -282,14 +283,14 @@ func (r *rotator) settle() (answer, error) {
 		}
 		pending := false
 		said.Outcomes = nil
-		for _, o := range r.folder.Settle(context.Background(), tasks) {
+		r.folder.Settle(context.Background(), slices.Values(tasks), func(o rotation.Outcome) {
 			one := outcome{Segment: o.Segment.Base, Result: string(o.Result), Why: o.Why, Archives: o.Archives}
 			if o.Err != nil && !errors.Is(o.Err, fs.ErrNotExist) {
 				one.Err = o.Err.Error()
 			}
 			said.Outcomes = append(said.Outcomes, one)
 			pending = pending || o.Result == rotation.Waiting && (o.Grows || !o.Again.IsZero())
-		}
+		})
 		if !pending {
 			break
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,12 +84,18 @@ func (l *logs) settle() []Outcome {
 			tasks = append(tasks, Task{Segment: segment, Format: archive.Gzip, Renewed: one.Live != nil, Take: true})
 		}
 	}
-	outcomes := l.Settle(context.Background(), tasks)
+	outcomes := l.settles(tasks...)
 	for _, o := range outcomes {
 		if o.Err != nil {
 			l.Errorf("%s: %v", o.Segment.Base, o.Err)
 		}
 	}
+	return outcomes
+}
+
+// settles says what became of the segments of the tasks.
+func (l *logs) settles(tasks ...Task) (outcomes []Outcome) {
+	l.Folder.Settle(context.Background(), slices.Values(tasks), func(o Outcome) { outcomes = append(outcomes, o) })
 	return outcomes
 }
 

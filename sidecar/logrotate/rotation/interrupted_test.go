@@ -51,7 +51,7 @@ func TestCollapseThatIsInterrupted(t *testing.T) {
 		t.Fatal(failed)
 	}
 	all := l.all()
-	outcomes := l.Settle(t.Context(), []Task{{Segment: all[0].Segments[0], Format: archive.Gzip, Take: true}})
+	outcomes := l.settles(Task{Segment: all[0].Segments[0], Format: archive.Gzip, Take: true})
 	if !errors.Is(outcomes[0].Err, unix.EINTR) {
 		t.Fatalf("%+v", outcomes)
 	}

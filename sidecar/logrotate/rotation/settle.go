@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"time"
 
@@ -74,38 +75,36 @@ type watch struct {
 // file, which loses nothing: such a file is only rotated in another way.
 const settling = time.Second
 
-// Settle does with each segment what can be done now. Whole ones are archived
-// in batches; ctx is looked at between them.
-func (f *Folder) Settle(ctx context.Context, tasks []Task) []Outcome {
-	outcomes := make([]Outcome, 0, len(tasks))
+// Settle does with each segment what can be done now, and tells what became of
+// it. Whole ones are archived in batches; ctx is looked at between them.
+func (f *Folder) Settle(ctx context.Context, tasks iter.Seq[Task], tell func(Outcome)) {
 	most := min(largestBatch, descriptors()/2)
-	var batch []free
+	var batch []part
 	var bytes int64
 	flush := func() {
-		outcomes = append(outcomes, f.archiveWhole(batch)...)
-		batch, bytes = nil, 0
+		f.archiveWhole(batch, tell)
+		batch, bytes = batch[:0], 0
 	}
-	for _, task := range tasks {
+	for task := range tasks {
 		if f.unfinished != nil {
-			outcomes = append(outcomes, Outcome{Segment: task.Segment, Result: Failed, Err: f.unfinished})
+			tell(Outcome{Segment: task.Segment, Result: Failed, Err: f.unfinished})
 			continue
 		}
 		if ctx.Err() != nil {
-			outcomes = append(outcomes, Outcome{Segment: task.Segment, Result: Waiting, Why: "the sidecar is stopping"})
+			tell(Outcome{Segment: task.Segment, Result: Waiting, Why: "the sidecar is stopping"})
 			continue
 		}
 		one, outcome := f.approach(task)
 		if one == nil {
-			outcomes = append(outcomes, outcome)
+			tell(outcome)
 			continue
 		}
-		batch = append(batch, *one)
+		batch = append(batch, part{free: *one})
 		if bytes += one.is.allocated; len(batch) == most || bytes > fullBatch {
 			flush()
 		}
 	}
 	flush()
-	return outcomes
 }
 
 // A batch shares what takes longest of small files: waiting for the disk.

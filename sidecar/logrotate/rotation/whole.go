@@ -28,36 +28,34 @@ type part struct {
 }
 
 // archiveWhole archives segments and removes them, each step for all of them
-// before the next one.
-func (f *Folder) archiveWhole(batch []free) []Outcome {
-	if len(batch) == 0 {
-		return nil
+// before the next one, and tells what became of each.
+func (f *Folder) archiveWhole(parts []part, tell func(Outcome)) {
+	if len(parts) == 0 {
+		return
 	}
-	parts := make([]part, len(batch))
-	for i, one := range batch {
-		parts[i] = f.begin(one)
+	for i := range parts {
+		parts[i] = f.begin(parts[i].free)
 	}
 	f.options.Step("sync archives")
 	f.syncArchives(parts)
 	err := f.finish(parts)
-	outcomes := make([]Outcome, len(parts))
-	for i, p := range parts {
-		outcomes[i] = p.outcome(err)
+	for i := range parts {
+		p := &parts[i]
+		o := p.outcome(err)
 		if p.temporary != "" {
 			// It has its own name by now, or is of no use.
-			if err := unlink(f.dir, p.temporary); err != nil && outcomes[i].Err == nil {
-				outcomes[i].Err = err
+			if err := unlink(f.dir, p.temporary); err != nil && o.Err == nil {
+				o.Err = err
 			}
 		}
-	}
-	// With that the file system gives the segments' blocks back.
-	for _, p := range parts {
+		// With that the file system gives the segment's blocks back.
 		p.file.Close()
+		*p = part{}
+		tell(o)
 	}
-	return outcomes
 }
 
-func (p part) outcome(err error) Outcome {
+func (p *part) outcome(err error) Outcome {
 	o := Outcome{Segment: p.task.Segment, Result: Archived, Bytes: p.bytes}
 	if p.err != nil {
 		err = p.err

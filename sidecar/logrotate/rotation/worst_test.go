@@ -42,7 +42,7 @@ func (l *logs) take() Outcome {
 		l.Fatal(failed)
 	}
 	segment := l.all()[0].Segments[0]
-	return l.Settle(l.Context(), []Task{{Segment: segment, Format: archive.Gzip, Take: true}})[0]
+	return l.settles(Task{Segment: segment, Format: archive.Gzip, Take: true})[0]
 }
 
 func TestGapThatIsWrittenTo(t *testing.T) {
