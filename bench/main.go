@@ -58,7 +58,10 @@ func run(ctx context.Context) error {
 	if err := sshServers(ctx, w, chosen); err != nil {
 		return err
 	}
-	return logRotation(ctx, w, chosen)
+	if err := logRotation(ctx, w, chosen); err != nil {
+		return err
+	}
+	return databasePairs(ctx, w, chosen)
 }
 
 // choice is which rows are measured: those whose name has one of its words in
