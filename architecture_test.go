@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"engine":       {},
 	"database":     {"engine"},
 	"orchestrator": {},
+	"pair":         {},
 	"host":         {"lock"},
 	"image":        {"lock"},
 	"lock":         {},
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 	"ui":           {},
 
 	"command": {
-		".", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "plan",
+		".", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
 		"preflight", "readiness", "settings", "sidecar/initrecord", "topology", "ui",
 	},
 
@@ -61,6 +62,7 @@ var mayImport = map[string][]string{
 	"sidecar/modulesource":       {},
 	"sidecar/passwd":             {},
 	"sidecar/peer":               {},
+	"sidecar/postgres":           {"sidecar/passwd", "sidecar/privilege", "sidecar/process"},
 	"sidecar/privilege":          {},
 	"sidecar/probe":              {},
 	"sidecar/process":            {},
@@ -76,7 +78,7 @@ var mayImport = map[string][]string{
 
 	"cmd/inmanta-docker": {"command"},
 	"cmd/inmanta-sidecar": {
-		"sidecar/codeserver", "sidecar/logrotate", "sidecar/modelinit", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh",
+		"sidecar/codeserver", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh",
 	},
 	"cmd/host-engine": {"host", "ui"},
 	"cmd/dist":        {"."},

@@ -16,6 +16,7 @@ import (
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/engine"
 	"github.com/inmanta/inmanta-docker/image"
+	"github.com/inmanta/inmanta-docker/pair"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
@@ -97,6 +98,7 @@ func Root() *cobra.Command { return (&app{}).root() }
 // Outputs is one value of what each verb prints with --json, for its schema.
 func Outputs() map[string]any {
 	return map[string]any{
+		"db status":    pair.Status{},
 		"explain":      topology.Explanation{},
 		"image list":   []image.Listed{},
 		"init-module":  lastRun{},
@@ -144,7 +146,7 @@ up would change. As there, -f - is a compose file from standard input.`,
 
 	root.AddGroup(&cobra.Group{ID: "own", Title: "Commands:"}, &cobra.Group{ID: "stock", Title: "Commands as in docker compose:"})
 	for _, verb := range []*cobra.Command{
-		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.preflightVerb(),
+		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.dbVerb(), a.preflightVerb(),
 		a.explainVerb(), a.imageVerb(), a.versionVerb(),
 	} {
 		verb.GroupID = "own"

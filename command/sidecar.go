@@ -45,14 +45,19 @@ func (a *app) sidecar(ctx context.Context, service string) (survey, readiness.Co
 
 // noSidecar is the problem that the topology has no such sidecar.
 func noSidecar(d deployment.Deployment, service string) problem.Problem {
+	return problem.Problem{
+		ID: "no-" + service + "-sidecar", Where: d.Dir, What: "this deployment has no " + service + " sidecar",
+		Fix: "add it: " + upWith(d, service),
+	}
+}
+
+// upWith is the command that adds an overlay to a deployment.
+func upWith(d deployment.Deployment, overlay string) string {
 	var files []string
 	for _, f := range d.Files {
 		files = append(files, "-f "+f.Name())
 	}
-	return problem.Problem{
-		ID: "no-" + service + "-sidecar", Where: d.Dir, What: "this deployment has no " + service + " sidecar",
-		Fix: fmt.Sprintf("add it: inmanta-docker %s -f %s up", strings.Join(files, " "), deployment.OverlayFile(service)),
-	}
+	return fmt.Sprintf("inmanta-docker %s -f %s up", strings.Join(files, " "), deployment.OverlayFile(overlay))
 }
 
 // runningSidecar is the container of a sidecar, which runs.

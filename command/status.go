@@ -13,6 +13,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/database"
 	"github.com/inmanta/inmanta-docker/orchestrator"
+	"github.com/inmanta/inmanta-docker/pair"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/readiness"
 	"github.com/inmanta/inmanta-docker/topology"
@@ -44,6 +45,8 @@ type status struct {
 	Environments []orchestrator.Environment `json:"environments"`
 	// Database is what it says of itself; absent when it does not answer.
 	Database *database.Status `json:"database,omitempty"`
+	// Pair is how the two databases are; absent where there is one.
+	Pair *pair.Status `json:"pair,omitempty"`
 	// SSH is how to reach the ssh sidecar; absent where none runs.
 	SSH *sshAccess `json:"ssh,omitempty"`
 	// Logrotate is what the logrotate sidecar says of itself; absent where none
@@ -183,9 +186,18 @@ func (s survey) askOrchestrator(ctx context.Context, containers []readiness.Cont
 	return nil
 }
 
+// askDatabase asks the database; of two, how both are, and then the primary.
 func (s survey) askDatabase(ctx context.Context, containers []readiness.Container, found *status) error {
+	asked := topology.Database
+	if s.hasPair() {
+		both, err := s.pair(ctx)
+		if err != nil {
+			return err
+		}
+		found.Pair, asked = &both, both.Primary
+	}
 	for _, c := range containers {
-		if c.Service != topology.Database || c.State != "running" {
+		if c.Service != asked || c.State != "running" {
 			continue
 		}
 		answer, err := database.Ask(ctx, s.engine, c.ID)
@@ -278,6 +290,9 @@ func judge(found status, services []string, unanswered ...error) (health, []stri
 		if ok, why := orchestrator.Serving(*found.Orchestrator); !ok {
 			reasons = append(reasons, "the orchestrator does not serve: "+why)
 		}
+	}
+	if found.Pair != nil && !found.Pair.Durable {
+		reasons = append(reasons, found.Pair.Verdict)
 	}
 	if found.Logrotate != nil && !found.Logrotate.Healthy {
 		// The engine's health check learns of it later, and has room for less.

@@ -34,6 +34,9 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 		facts = append(facts, ui.Fact{Key: "database", Value: fmt.Sprintf("PostgreSQL %s, %s, %d of %d connections",
 			d.Version, units.BytesSize(float64(d.Bytes)), d.Connections, d.MaxConnections)})
 	}
+	if s.Pair != nil {
+		facts = append(facts, ui.Fact{Key: "databases", Value: pairLine(*s.Pair)})
+	}
 	if s.SSH != nil {
 		if s.SSH.Command != "" {
 			facts = append(facts, ui.Fact{Key: "ssh", Value: s.SSH.Command})

@@ -3,12 +3,15 @@ package command
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/lock"
+	"github.com/inmanta/inmanta-docker/pair"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
@@ -86,8 +89,9 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	var result readiness.Result
 	err = s.carryOut(limited, report)
 	release() // nothing is changed any more
+	var both *pair.Status
 	if err == nil && !o.noWait {
-		result, err = readiness.Wait(limited, s.engine.API(), s.watched(), report)
+		result, both, err = s.await(limited, report)
 	}
 	stop()
 	switch {
@@ -99,7 +103,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		u.Note(progress.Done, "started; whether it serves was not waited for: `inmanta-docker status` says it")
 		return u.Err()
 	default:
-		return a.showServing(ctx, u, s, result)
+		return a.showServing(ctx, u, s, result, both)
 	}
 }
 
@@ -118,9 +122,42 @@ func (a *app) turn(ctx context.Context, u *ui.UI) (release func(), err error) {
 	return func() {}, nil
 }
 
+// await waits until the deployment serves. Two databases are waited for until both
+// are in step; where that is not so in time, such as when a large one is copied,
+// the rest may serve all the same.
+func (s survey) await(ctx context.Context, report progress.Report) (result readiness.Result, both *pair.Status, err error) {
+	if !s.hasPair() {
+		result, err = readiness.Wait(ctx, s.engine.API(), s.watched(), report)
+		return result, nil, err
+	}
+	group, waiting := errgroup.WithContext(ctx)
+	if slices.ContainsFunc(s.stack.Project.ServiceNames(), func(service string) bool { return !slices.Contains(pairServices, service) }) {
+		group.Go(func() (err error) {
+			result, err = readiness.Wait(waiting, s.engine.API(), s.watched(), report)
+			return err
+		})
+	}
+	group.Go(func() error {
+		found, err := s.awaitPair(waiting, report, func(now pair.Status) bool { return now.Durable })
+		both = &found
+		if errors.Is(err, context.DeadlineExceeded) && found.Primary != "" {
+			return nil // it is on its way
+		}
+		return err
+	})
+	if err = group.Wait(); err == nil {
+		// As they are by now: readiness may have been done long ago.
+		result.Containers, err = readiness.Observe(context.WithoutCancel(ctx), s.engine.API(), s.stack.Project.Name)
+	}
+	return result, both, err
+}
+
 // watched is what readiness is to wait for.
 func (s survey) watched() readiness.Stack {
 	stack := readiness.Stack{Project: s.stack.Project.Name, Services: s.stack.Project.ServiceNames(), Secrets: s.secrets()}
+	if s.hasPair() {
+		stack.Apart = pairServices // see await
+	}
 	if _, ok := s.stack.Project.Services[topology.Orchestrator]; ok {
 		stack.Orchestrator = topology.Orchestrator
 	}
@@ -164,13 +201,15 @@ type outcome struct {
 	URL     string `json:"url,omitempty"`
 	Version string `json:"version,omitempty"`
 	// Init is the init sidecar's last run; absent where none is on record.
-	Init       *lastRun              `json:"init,omitempty"`
+	Init *lastRun `json:"init,omitempty"`
+	// Pair is how the two databases are; absent where there is one.
+	Pair       *pair.Status          `json:"pair,omitempty"`
 	Containers []readiness.Container `json:"containers"`
 }
 
 // showServing prints what runs, in which version, and where to reach it.
-func (a *app) showServing(ctx context.Context, u *ui.UI, s survey, result readiness.Result) error {
-	found := outcome{Serving: true, Project: s.stack.Project.Name, URL: result.API.URL, Containers: result.Containers}
+func (a *app) showServing(ctx context.Context, u *ui.UI, s survey, result readiness.Result, both *pair.Status) error {
+	found := outcome{Serving: true, Project: s.stack.Project.Name, URL: result.API.URL, Pair: both, Containers: result.Containers}
 	product := ""
 	if o := result.API.Status; o != nil {
 		found.Version, product = o.Version, orchestratorLine(*o)
@@ -193,6 +232,11 @@ func (a *app) showServing(ctx context.Context, u *ui.UI, s survey, result readin
 			where = sshAddress(c, s.engine.Host()).Command
 		case topology.Code:
 			where = s.codeURL(c)
+		case topology.Database, topology.Replica:
+			if both != nil {
+				n, _ := both.Node(c.Service)
+				where = n.Role
+			}
 		case topology.Init:
 			if found.Init != nil {
 				version, where = found.Init.version(), found.Init.outcome()
@@ -201,6 +245,9 @@ func (a *app) showServing(ctx context.Context, u *ui.UI, s survey, result readin
 		rows = append(rows, ui.Row{Status: progress.Done, Cells: []string{c.Service, c.Name, c.Image, version, where}})
 	}
 	u.Table([]string{"SERVICE", "CONTAINER", "IMAGE", "VERSION", "WHERE"}, rows)
+	if both != nil {
+		u.Line(pairSentence(*both))
+	}
 	return u.Err()
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
 	"github.com/docker/compose/v5/pkg/api"
 	"github.com/moby/moby/client"
 
@@ -90,6 +91,55 @@ func (e *Engine) Unpause(ctx context.Context, id string) error {
 		return fmt.Errorf("unpausing container %s: %w", id, err)
 	}
 	return nil
+}
+
+// Start starts a container that is there and does not run.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	if _, err := e.API().ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("starting container %s: %w", id, err)
+	}
+	return nil
+}
+
+// Stop stops a container, and kills it when its service's own grace period is over.
+func (e *Engine) Stop(ctx context.Context, id string) error {
+	if _, err := e.API().ContainerStop(ctx, id, client.ContainerStopOptions{}); err != nil {
+		return fmt.Errorf("stopping container %s: %w", id, err)
+	}
+	return nil
+}
+
+// Kill ends a container at once, one that is paused too.
+func (e *Engine) Kill(ctx context.Context, id string) error {
+	if _, err := e.API().ContainerKill(ctx, id, client.ContainerKillOptions{}); err != nil {
+		return fmt.Errorf("killing container %s: %w", id, err)
+	}
+	return nil
+}
+
+// Using are the containers that run with a volume, by name.
+func (e *Engine) Using(ctx context.Context, volume string) ([]string, error) {
+	found, err := e.API().ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("volume", volume)})
+	if err != nil {
+		return nil, fmt.Errorf("listing the containers that use volume %s: %w", volume, err)
+	}
+	var names []string
+	for _, c := range found.Items {
+		names = append(names, trimSlash(c.Names))
+	}
+	return names, nil
+}
+
+// HasVolume says whether there is a volume of that name.
+func (e *Engine) HasVolume(ctx context.Context, name string) (bool, error) {
+	_, err := e.API().VolumeInspect(ctx, name, client.VolumeInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for volume %s: %w", name, err)
+	}
+	return true, nil
 }
 
 // Restart stops a container, within its service's own grace period, and starts it.

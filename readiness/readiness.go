@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,9 @@ type Stack struct {
 	Services []string
 	// Orchestrator is the service whose API must serve; empty for none.
 	Orchestrator string
+	// Apart are services that somebody else waits for: Wait does not, and
+	// WaitService does.
+	Apart []string
 	// Secrets are the values that no report may show. Values that are no
 	// secret, such as a default password, do not belong here: every occurrence
 	// in any word would be hidden.
@@ -68,7 +72,15 @@ func (s Stack) expected() []string {
 	if s.only != "" {
 		return []string{s.only}
 	}
-	return s.Services
+	return slices.DeleteFunc(slices.Clone(s.Services), func(service string) bool { return slices.Contains(s.Apart, service) })
+}
+
+// awaits says whether a service's containers are waited for.
+func (s Stack) awaits(service string) bool {
+	if s.only != "" {
+		return service == s.only
+	}
+	return !slices.Contains(s.Apart, service)
 }
 
 // Result is a stack that serves.

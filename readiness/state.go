@@ -209,7 +209,7 @@ func (s state) sorted() []run {
 func (s state) awaited() []run {
 	var list []run
 	for _, r := range s.sorted() {
-		if s.stack.only == "" || r.Service == s.stack.only {
+		if s.stack.awaits(r.Service) {
 			list = append(list, r)
 		}
 	}

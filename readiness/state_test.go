@@ -281,3 +281,17 @@ func TestDone(t *testing.T) {
 		t.Errorf("%v", done)
 	}
 }
+
+// What somebody else waits for keeps nobody waiting here, unless it is asked for.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	stack := Stack{Services: []string{"db", "replica", "absent"}, Apart: []string{"replica", "absent"}}
+	replica := up("replica", unhealthy)
+	if v := judge(next(state{stack: stack}, listed{up("db", healthy), replica})); !v.done || len(v.standings) != 1 {
+		t.Errorf("without them it is %+v", v)
+	}
+	stack.only = "replica"
+	if v := judge(next(state{stack: stack}, listed{up("db", healthy), replica})); v.done || len(v.standings) != 1 || v.standings[0].Service != "replica" {
+		t.Errorf("of one alone it is %+v", v)
+	}
+}
