@@ -41,9 +41,10 @@ func startServer(nursery *process.Nursery, c Config, log io.Writer, said func(li
 		return nil, err
 	}
 	command.Stdout, command.Stderr = write, write
-	// What a server that was killed left: its number may be anybody's in here.
-	if err := os.Remove(filepath.Join(c.Data, "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	for _, left := range leftovers(c.Data) {
+		if err := os.Remove(left); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
 	}
 	err = nursery.Start(command)
 	_ = write.Close()
@@ -65,6 +66,15 @@ func startServer(nursery *process.Nursery, c Config, log io.Writer, said func(li
 		close(s.ended)
 	}()
 	return s, nil
+}
+
+// leftovers are where a server that was killed left its number. It may be anybody's
+// in here by now, even that of a thread of this process, and a server that finds
+// somebody there does not start. Nobody else starts one on this volume, or in
+// this container.
+func leftovers(data string) []string {
+	socket := filepath.Join(socketFolder, ".s.PGSQL.5432")
+	return []string{filepath.Join(data, "postmaster.pid"), socket + ".lock", socket}
 }
 
 // passOn copies lines to log as they come.
