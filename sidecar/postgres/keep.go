@@ -150,7 +150,9 @@ func has(slots map[string]Slot, name string) bool { _, ok := slots[name]; return
 // atStart are the orders that a server is started with.
 func atStart(c Config, r Record) orders {
 	if r.Role != Primary {
-		return orders{follow: true, tls: c.Certificates != nil}
+		// A standby waits for nobody. One that somebody promotes behind this would,
+		// until that is seen, acknowledge what is thrown away then.
+		return orders{follow: true, waitFor: c.Peer, tls: c.Certificates != nil}
 	}
 	o := orders{tls: c.Certificates != nil}
 	if r.Strict {

@@ -203,3 +203,19 @@ func TestLost(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a server becomes, it acknowledges nothing alone: not a standby that
+// somebody promotes behind the agent, nor a primary that has just started.
+func TestAServerStartsWithSomebodyToWaitFor(t *testing.T) {
+	t.Parallel()
+	c := Config{Node: FirstNode, Peer: SecondNode}
+	for _, r := range []Record{{Role: Standby}, {Role: Primary, Strict: true}} {
+		if o := atStart(c, r); o.waitFor != SecondNode {
+			t.Errorf("a %s starts with commits that wait for %q", r.Role, o.waitFor)
+		}
+	}
+	// One that has never had a standby would wait for good.
+	if o := atStart(c, Record{Role: Primary}); o.waitFor != "" || o.closed {
+		t.Errorf("a primary that never had a standby waits for %q, closed: %t", o.waitFor, o.closed)
+	}
+}
