@@ -100,7 +100,7 @@ func FromEnvironment(environ, server []string) (Config, error) {
 		Superuser: get("POSTGRES_USER", "postgres"), Data: get("PGDATA", "/var/lib/postgresql/data"),
 		Major: get("PG_MAJOR", ""), Server: server,
 	}
-	c.PeerHost = get("INMANTA_PAIR_PEER_HOST", c.Peer)
+	c.PeerHost = strings.Trim(get("INMANTA_PAIR_PEER_HOST", c.Peer), "[]")
 	for _, name := range []string{"INMANTA_PAIR_NODE", "INMANTA_PAIR_PEER", "INMANTA_PAIR_SECRET"} {
 		if get(name, "") == "" {
 			wrong = append(wrong, fmt.Errorf("%s is not set", name))

@@ -171,7 +171,7 @@ func (a *agent) takeOver(ctx context.Context, body []byte, run *running) error {
 	case !a.record.InStep:
 		return refusal("it is not in step")
 	}
-	v, err := run.session.look(ctx, a.config.Peer)
+	v, err := a.look(ctx, run)
 	if err != nil {
 		return refusal(err.Error())
 	}
@@ -206,7 +206,7 @@ func (a *agent) failover(ctx context.Context, body []byte, run *running) error {
 	case !given.Fenced:
 		return refusal(fmt.Sprintf("%s does not answer (%v), and may be alive all the same: make sure that it is not, then add --primary-is-dead", other, err))
 	}
-	v, err := run.session.look(ctx, other)
+	v, err := a.look(ctx, run)
 	if err != nil {
 		return refusal(err.Error())
 	}
@@ -243,7 +243,7 @@ func (a *agent) becomePrimary(ctx context.Context, run *running) error {
 	if _, err := run.session.query(limited, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promotionPatience.Seconds()))); err != nil {
 		return err
 	}
-	v, err := run.session.look(ctx, a.config.Peer)
+	v, err := a.look(ctx, run)
 	if err != nil {
 		return err
 	}

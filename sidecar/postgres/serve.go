@@ -238,7 +238,7 @@ func (a *agent) attend(ctx context.Context, run *running) (settled bool, err err
 			return false, err
 		}
 	}
-	v, err := run.session.look(ctx, a.config.Peer)
+	v, err := a.look(ctx, run)
 	if err != nil {
 		run.session.close()
 		return false, err
@@ -294,6 +294,16 @@ func (a *agent) attend(ctx context.Context, run *running) (settled bool, err err
 		}
 	}
 	return len(steps) == 0 && (k.durable() || a.record.Role == Standby && a.record.InStep && v.receiving), nil
+}
+
+// look asks the server how it is. A standby shows the timeline that it has come
+// to only for as long as it receives something: what it once showed still holds.
+func (a *agent) look(ctx context.Context, run *running) (view, error) {
+	v, err := run.session.look(ctx, a.config.Peer)
+	if v.recovering {
+		v.timeline = max(v.timeline, run.keeping.view.timeline)
+	}
+	return v, err
 }
 
 // meet is done once with each server that takes connections.
