@@ -40,6 +40,9 @@ type Facts struct {
 	// Majors are the major versions of PostgreSQL whose data is on a volume, by
 	// the volume's name on the engine; none where there is no data or nobody could look.
 	Majors map[string]int
+	// Pair is what the two databases of a pair have noted in their volumes, by
+	// service, where the topology has one database alone and there have been two.
+	Pair map[string]PairRecord
 	// Sockets are what stands in the way of the project's published ports, by
 	// endpoint; no entry where nothing does.
 	Sockets map[Endpoint]Socket

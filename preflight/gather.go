@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +107,10 @@ func (g *gathering) ask(ctx context.Context) error {
 	for _, v := range g.project.Volumes {
 		first.Go(func() error { return g.volume(asking, v.Name) })
 	}
+	left := leftByPair(g.project)
+	if replica := left[topology.Replica]; replica != "" {
+		first.Go(func() error { return g.volume(asking, replica) })
+	}
 	if err := first.Wait(); err != nil {
 		return err
 	}
@@ -124,10 +129,14 @@ func (g *gathering) ask(ctx context.Context) error {
 			volumes = append(volumes, v)
 		}
 	}
+	if _, exists := g.facts.Volumes[left[topology.Replica]]; !exists {
+		left = nil // there has been one alone
+	}
+	maps.DeleteFunc(left, func(_, volume string) bool { _, exists := g.facts.Volumes[volume]; return !exists })
 	if g.facts.Local {
 		g.facts.Sockets = probe(unheld(g.project, g.facts.Containers))
 	}
-	reader := majorReader{engine: g.engine, containers: g.facts.Containers, images: g.presentImages()}
+	reader := volumeReader{engine: g.engine, containers: g.facts.Containers, images: g.presentImages()}
 	second, asking := errgroup.WithContext(ctx)
 	for _, ref := range missing {
 		second.Go(func() error { return g.registry(asking, ref) })
@@ -143,6 +152,9 @@ func (g *gathering) ask(ctx context.Context) error {
 			}
 			return nil
 		})
+	}
+	for service, volume := range left {
+		second.Go(func() error { return g.record(asking, reader, service, volume) })
 	}
 	return second.Wait()
 }

@@ -20,6 +20,9 @@ import (
 func (r *report) services() {
 	project := r.stack.Project
 	server, ok := project.Services[topology.Orchestrator]
+	if _, replica := project.Services[topology.Replica]; !ok && replica && r.remover(topology.Orchestrator) == "" {
+		return // the second of two machines: the orchestrator is on the first
+	}
 	if !ok {
 		r.missing(topology.Orchestrator, "without it there is no orchestrator")
 		return

@@ -60,6 +60,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 		r.names()
 		r.ports()
 		r.databases()
+		r.parted()
 		r.volumes()
 		r.room()
 	}
@@ -96,6 +97,7 @@ func (r *report) static() {
 		r.twins()
 		r.sharedPorts()
 		r.code()
+		r.degrading()
 	}
 }
 
