@@ -18,7 +18,7 @@ import (
 )
 
 // codePairs is how often the starts of the editor are compared.
-const codePairs = 8
+const codePairs = 15
 
 // editors are the code sidecar, and code-server started by hand as upstream
 // starts it, from the same volume. Neither has a network: whatever fetched
