@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"deployment": {".", "settings"},
 	"topology":   {"deployment", "settings"},
 
+	"certificates": {},
 	"codeserver":   {"lock", "sidecar/release"},
 	"engine":       {},
 	"database":     {"engine"},
@@ -38,12 +39,12 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
+	"preflight":    {"certificates", "deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
 	"readiness":    {"orchestrator", "sidecar/initrecord"},
 	"ui":           {},
 
 	"command": {
-		".", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
+		".", "certificates", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
 		"preflight", "readiness", "settings", "sidecar/initrecord", "topology", "ui",
 	},
 

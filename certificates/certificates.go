@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/problem"
 )
 
 const (
@@ -30,6 +32,9 @@ const (
 	// in general still take (CA/Browser Forum, before 2020-09).
 	nodeLife = 825 * 24 * time.Hour
 )
+
+// Folder is where the compose files mount them from, beside themselves.
+const Folder = "tls"
 
 // Node is who a certificate is for, and by what names and addresses it is reached.
 type Node struct {
@@ -72,20 +77,18 @@ func Make(folder string, nodes []Node, now time.Time) (Made, error) {
 
 // readAuthority reads the one that is there; fs.ErrNotExist where there is none.
 func readAuthority(folder string, now time.Time) (*x509.Certificate, crypto.Signer, error) {
-	text, err := os.ReadFile(filepath.Join(folder, "ca.crt"))
-	if err != nil {
-		return nil, nil, err
-	}
 	fail := func(what string) (*x509.Certificate, crypto.Signer, error) {
-		return nil, nil, fmt.Errorf("%s in %s: give the right ones, or move both ca files away to begin anew with both machines", what, folder)
+		return nil, nil, problem.Problem{
+			ID: "certificate-authority", Where: folder, What: what,
+			Fix: "put the right ca.crt and ca.key there, or move both away: new ones are then made, which takes new certificates on both machines",
+		}
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return fail("ca.crt is no certificate")
-	}
-	authority, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return fail("ca.crt is damaged (" + err.Error() + ")")
+	authority, err := Read(folder, "ca")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, err
+	case err != nil:
+		return fail(err.Error())
 	}
 	keyText, err := os.ReadFile(filepath.Join(folder, "ca.key"))
 	if err != nil {

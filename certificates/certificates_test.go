@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,10 @@ func TestMake(t *testing.T) {
 		}
 	}
 
+	replica, err := Read(folder, "db-replica")
+	if err != nil || !slices.Equal(Hosts(replica), nodes[1].Hosts) {
+		t.Errorf("its hosts are %v, want %v (%v)", Hosts(replica), nodes[1].Hosts, err)
+	}
 	before, _ := load(t, folder, "db")
 	again, err := Make(folder, nodes[:1], now.Add(24*time.Hour))
 	if err != nil || len(again.Kept) != 2 || len(again.Written) != 2 {

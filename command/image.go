@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -101,7 +102,8 @@ func (a *app) ensureImages(ctx context.Context) error {
 func wantedImages(stack topology.Stack) image.Wanted {
 	return image.Wanted{
 		Orchestrator: stack.Project.Services[topology.Orchestrator].Image,
-		PostgreSQL:   stack.Project.Services[topology.Database].Image,
+		// The second of two machines has the replica alone.
+		PostgreSQL: cmp.Or(stack.Project.Services[topology.Database].Image, stack.Project.Services[topology.Replica].Image),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 // Wanted are the images a deployment is configured to run on.
 type Wanted struct {
+	// Orchestrator is empty where none is to run: on the second of two machines.
 	Orchestrator string
 	PostgreSQL   string
 	// HasVolumes says that the deployment has data already: then nothing is put
@@ -42,6 +43,10 @@ func Ensure(ctx context.Context, engine Engine, wanted Wanted, report progress.R
 	seen := make([]sight, len(refs))
 	failed := make([]error, len(refs))
 	for i, ref := range refs {
+		if ref == "" {
+			seen[i].present = true // nothing is missing
+			continue
+		}
 		group.Go(func() { seen[i], failed[i] = look(ctx, engine, ref, report) })
 	}
 	group.Wait()
@@ -174,6 +179,9 @@ func List(ctx context.Context, engine Engine, wanted Wanted) ([]Listed, error) {
 	}
 	var list []Listed
 	for _, ref := range []string{wanted.Orchestrator, wanted.PostgreSQL} {
+		if ref == "" {
+			continue
+		}
 		one := Listed{Ref: ref}
 		recipe, local, err := RecipeOf(ref)
 		if err != nil {

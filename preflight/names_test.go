@@ -50,6 +50,15 @@ func TestATopologyWithoutTheBase(t *testing.T) {
 	l.expect("problem", problems, want{"service-missing", "topology", "no compose file has the service server", "docker-compose.yml"})
 }
 
+func TestTheSecondOfTwoMachinesHasNoOrchestrator(t *testing.T) {
+	l := newLab(t)
+	l.request.Files = []string{"docker-compose.db-standby.yml"}
+	_, s := l.open()
+	r := report{stack: s}
+	r.services()
+	l.expect("problem", r.problems)
+}
+
 func TestNames(t *testing.T) {
 	for name, c := range map[string]struct {
 		env        string

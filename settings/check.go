@@ -97,6 +97,29 @@ func whenAlone(value string) (what, fix string) {
 	return "", ""
 }
 
+// An IPv6 address needs its brackets: the orchestrator's client would take what
+// follows the first colon for a port.
+func peerHost(value string) (what, fix string) {
+	inner, bracketed := strings.CutPrefix(value, "[")
+	address, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+	switch {
+	case bracketed && (err != nil || !address.Is6() || !strings.HasSuffix(value, "]")):
+		return fmt.Sprintf("%q is not an IPv6 address", value), "write one such as [fd00::2]"
+	case !bracketed && err == nil && address.Is6():
+		return fmt.Sprintf("%q is an IPv6 address without brackets", value), "write [" + value + "]"
+	case !bracketed && err != nil && !IsHostName(value):
+		return fmt.Sprintf("%q is not the name of a host", value), "write its name or address alone: 10.0.0.2 (no port)"
+	}
+	return "", ""
+}
+
+func peerSource(value string) (what, fix string) {
+	if _, err := netip.ParsePrefix(value); err != nil {
+		return fmt.Sprintf("%q is not a network", value), "write an address and how many bits of it count, such as 10.0.0.2/32 or fd00::2/128"
+	}
+	return "", ""
+}
+
 // What stands in a URL ends up in `docker inspect`, so there is no room for a
 // password: pip takes those of an index from a .netrc.
 func indexURLs(value string) (what, fix string) {
@@ -157,9 +180,12 @@ func codeServerLogin(value string) (what, fix string) {
 
 var hostNameForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`)
 
+// IsHostName says whether it can be the name of a host.
+func IsHostName(value string) bool { return hostNameForm.MatchString(value) }
+
 func hostNames(value string) (what, fix string) {
 	for name := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		if !hostNameForm.MatchString(name) {
+		if !IsHostName(name) {
 			return fmt.Sprintf("%q is not the name of a host", name), "write names alone, separated by commas: code.example.com (no http://, no port)"
 		}
 	}

@@ -32,6 +32,13 @@ const (
 	DatabasePassword  = "INMANTA_DATABASE_PASSWORD"
 	ReplicationSecret = "INMANTA_DATABASE_REPLICATION_PASSWORD"
 	DatabaseWhenAlone = "INMANTA_DATABASE_WHEN_ALONE"
+	DatabaseIP        = "INMANTA_DATABASE_IP"
+	DatabasePort      = "INMANTA_DATABASE_PORT"
+	DatabaseAgentPort = "INMANTA_DATABASE_AGENT_PORT"
+	PeerHost          = "INMANTA_DATABASE_PEER_HOST"
+	PeerPort          = "INMANTA_DATABASE_PEER_PORT"
+	PeerAgentPort     = "INMANTA_DATABASE_PEER_AGENT_PORT"
+	PeerSource        = "INMANTA_DATABASE_PEER_SOURCE"
 	NamePrefix        = "INMANTA_NAME"
 	AuthorizedKeys    = "INMANTA_AUTHORIZED_KEYS"
 	SSHSidecarIP      = "INMANTA_SSH_SIDECAR_IP"
@@ -68,6 +75,10 @@ const (
 	CodeServerTarball = "INMANTA_CODE_SERVER_TARBALL"
 	CodeServerSHA256  = "INMANTA_CODE_SERVER_SHA256"
 )
+
+// onTwoHosts is the file of one of two machines; docker-compose.db-standby.yml, on
+// the other, takes the same settings.
+const onTwoHosts = "docker-compose.db-primary.yml"
 
 // All are the settings, in the order of the README's table.
 var All = []Setting{
@@ -214,6 +225,34 @@ var All = []Setting{
 	{
 		Name: DatabaseWhenAlone, Default: "wait", UsedBy: "docker-compose.db-replica.yml", Check: whenAlone,
 		Description: "What commits do while one of the two databases is away: `wait`, or `degrade`: they are stored by one alone, and are **lost** with it.",
+	},
+	{
+		Name: DatabaseIP, Default: "127.0.0.1", UsedBy: onTwoHosts, Check: ip,
+		Description: "On which ip of the **host** its database is made available to the other one of two machines.",
+	},
+	{
+		Name: DatabasePort, Default: "5432", UsedBy: onTwoHosts, Check: port,
+		Description: "On which port of the **host** that is.",
+	},
+	{
+		Name: DatabaseAgentPort, Default: "5433", UsedBy: onTwoHosts, Check: port,
+		Description: "On which port of the **host** the other machine asks how its database is.",
+	},
+	{
+		Name: PeerHost, UsedBy: onTwoHosts, Check: peerHost,
+		Description: "The name or ip of the other machine, as the databases here reach it; an IPv6 address in brackets.",
+	},
+	{
+		Name: PeerPort, Default: "5432", UsedBy: onTwoHosts, Check: port,
+		Description: "The `INMANTA_DATABASE_PORT` of the other machine.",
+	},
+	{
+		Name: PeerAgentPort, Default: "5433", UsedBy: onTwoHosts, Check: port,
+		Description: "The `INMANTA_DATABASE_AGENT_PORT` of the other machine.",
+	},
+	{
+		Name: PeerSource, UsedBy: onTwoHosts, Check: peerSource,
+		Description: "The network that replication is taken from, as `10.0.0.2/32`, where the other machine does not connect from its own address.",
 	},
 	{
 		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,
