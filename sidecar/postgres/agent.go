@@ -158,6 +158,12 @@ func (a *agent) note(change func(*Record)) error {
 	if err := r.check(); err != nil {
 		return err
 	}
+	if _, err := os.Stat(a.volume.own(lockFile)); errors.Is(err, os.ErrNotExist) {
+		// Somebody has deleted what is in the volume, this package's own included.
+		if err := a.volume.hold(); err != nil {
+			return err
+		}
+	}
 	if err := writeRecord(filepath.Dir(a.volume.own(recordFile)), r); err != nil {
 		return fmt.Errorf("noting it in the volume: %w", err)
 	}

@@ -43,6 +43,9 @@ const (
 // entrypoint, this package, and the server.
 const versionFile = "PG_VERSION"
 
+// lockFile is what a process that uses the volume holds.
+const lockFile = "lock"
+
 // errInUse is that another process holds the volume.
 var errInUse = errors.New("another container uses this volume")
 
@@ -52,7 +55,7 @@ func (v volume) hold() error {
 	if err := os.MkdirAll(filepath.Join(string(v), ownFolder), 0o700); err != nil {
 		return err
 	}
-	fd, err := unix.Open(v.own("lock"), unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Open(v.own(lockFile), unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("locking the volume: %w", err)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -141,5 +142,30 @@ func TestRecord(t *testing.T) {
 		if _, _, err := readRecord(folder); err == nil {
 			t.Errorf("%q is taken for a record", damaged)
 		}
+	}
+}
+
+// A primary whose volume was emptied under it is fenced all the same, and holds
+// what is left of the volume.
+func TestANoteIsTakenInAVolumeThatWasEmptied(t *testing.T) {
+	t.Parallel()
+	a := &agent{config: Config{Node: FirstNode, Peer: SecondNode}, volume: volume(t.TempDir()), log: io.Discard}
+	if err := a.volume.hold(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.note(func(r *Record) { r.Role = Primary }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(a.volume.own("")); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.fence(nil); err != nil {
+		t.Fatal(err)
+	}
+	if r, found, err := readRecord(a.volume.own("")); err != nil || !found || r.Fenced == "" {
+		t.Errorf("%v, %t: the note is %+v", err, found, r)
+	}
+	if err := a.volume.hold(); !errors.Is(err, errInUse) {
+		t.Errorf("another one takes the volume: %v", err)
 	}
 }
