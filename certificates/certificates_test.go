@@ -82,10 +82,10 @@ func TestMake(t *testing.T) {
 func TestAuthorityThatCannotSign(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(folder string) error{
-		"cannot be read":    func(f string) error { return os.Remove(filepath.Join(f, "ca.key")) },
-		"is no certificate": func(f string) error { return os.WriteFile(filepath.Join(f, "ca.crt"), []byte("x"), 0o600) },
-		"is no key":         func(f string) error { return os.WriteFile(filepath.Join(f, "ca.key"), []byte("x"), 0o600) },
-		"does not belong":   func(f string) error { return copyFile(f, "db.key", "ca.key") },
+		"cannot be read":       func(f string) error { return os.Remove(filepath.Join(f, "ca.key")) },
+		"it is no certificate": func(f string) error { return os.WriteFile(filepath.Join(f, "ca.crt"), []byte("x"), 0o600) },
+		"is no key":            func(f string) error { return os.WriteFile(filepath.Join(f, "ca.key"), []byte("x"), 0o600) },
+		"does not belong":      func(f string) error { return copyFile(f, "db.key", "ca.key") },
 		"is not an authority's": func(f string) error {
 			return errors.Join(copyFile(f, "db.key", "ca.key"), copyFile(f, "db.crt", "ca.crt"))
 		},

@@ -17,13 +17,22 @@ func Read(folder, name string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	read, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return read, nil
+}
+
+// Parse is the first certificate of a text in PEM.
+func Parse(text []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New(file + " is no certificate")
+		return nil, errors.New("it is no certificate")
 	}
 	read, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s is damaged (%w)", file, err)
+		return nil, fmt.Errorf("it is damaged: %w", err)
 	}
 	return read, nil
 }

@@ -55,6 +55,9 @@ type Facts struct {
 	// RotationFiles are the files on this host with which the logrotate sidecar is
 	// configured: one at most; nil where nobody could look.
 	RotationFiles []GivenFile
+	// Certificates are those of one of two databases on two machines; nil for other
+	// topologies, and where nobody could look.
+	Certificates *PairFiles
 	// Sidecar is the sidecars' binary; nil where no service mounts it.
 	Sidecar *deployment.Sidecar
 	// Absent are sources of bind mounts that must exist and do not.

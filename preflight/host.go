@@ -144,6 +144,9 @@ func (g *gathering) files() {
 	if configuration, ok := rotationOf(g.project); ok {
 		g.facts.RotationFiles = readGiven(configuration.mounted, false, policy.LargestFile)
 	}
+	if h, ok := hostOf(g.project); ok {
+		g.facts.Certificates = readPair(h)
+	}
 	for _, source := range required(g.project) {
 		if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
 			g.facts.Absent = append(g.facts.Absent, source)

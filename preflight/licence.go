@@ -78,10 +78,11 @@ func (r *report) files() {
 		if r.facts.Sidecar != nil && source == r.facts.Sidecar.Path {
 			continue // may yet be put there
 		}
-		r.refuse(problem.Problem{
-			ID: "mount-missing", Where: source, What: "the compose files mount this, and it is not there",
-			Fix: "inmanta-docker init writes what belongs to the deployment; anything else, put there yourself",
-		})
+		fix := "inmanta-docker init writes what belongs to the deployment; anything else, put there yourself"
+		if h, ok := hostOf(r.stack.Project); ok && within(source, []string{h.folder}) {
+			fix = makeCertificates
+		}
+		r.refuse(problem.Problem{ID: "mount-missing", Where: source, What: "the compose files mount this, and it is not there", Fix: fix})
 	}
 	r.sidecar()
 	sound := map[string]mounted{}

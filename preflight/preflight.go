@@ -51,6 +51,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 		r.keys()
 		r.rotation()
 		r.module()
+		r.certificates()
 	}
 	if f.Answered {
 		r.engine()
@@ -97,6 +98,7 @@ func (r *report) static() {
 		r.twins()
 		r.sharedPorts()
 		r.code()
+		r.hosts()
 		r.degrading()
 	}
 }
