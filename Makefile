@@ -35,11 +35,12 @@ down: build ## Stop and remove them; their data stays
 .PHONY: test
 test: engine clients ## Every test, the end-to-end ones included
 	@# Nothing from the cache: a result of yesterday's engine says nothing about today's.
-	go test -count=1 -timeout=40m ./...
+	go test -count=1 -timeout=60m ./...
 
 .PHONY: soak
-soak: clients ## The logrotate sidecar killed 1,000 times, and its power cut, under all kinds of writers
+soak: engine clients ## What kills things at random, for longer: the logrotate sidecar 1,000 times, the pair of databases 200 times
 	INMANTA_PROOF_SOAK=1 go test -count=1 -timeout=40m -v -run 'Killed|PowerCut' ./sidecar/logrotate/proof
+	INMANTA_DURABLE_SOAK=1 go test -count=1 -timeout=90m -v -run 'DurableRounds' ./e2e
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck and, where its database can be reached, govulncheck

@@ -51,6 +51,7 @@ const byHand = `services:
         if ! test -e $$PGDATA/PG_VERSION; then
           pg_basebackup -D $$PGDATA -X stream -c fast -R -S standby -d "host=hand user=replication application_name=standby"
         fi
+        chmod 700 $$PGDATA
         exec postgres -c jit=off -c wal_log_hints=on
 volumes: {hand: {}, hand-standby: {}}
 `
@@ -207,6 +208,11 @@ func (b *pairBench) fill(ctx context.Context, service string, scale int) error {
 }
 
 func (b *pairBench) throughput(ctx context.Context) error {
+	// It would work on one of the two only.
+	if err := b.compose(ctx, "stop", "server"); err != nil {
+		return err
+	}
+	defer func() { _ = b.compose(ctx, "start", "server") }() // what comes next says so if it is not there
 	for _, service := range []string{"db", "hand"} {
 		if err := b.fill(ctx, service, pgbenchScale); err != nil {
 			return err

@@ -146,7 +146,7 @@ up would change. As there, -f - is a compose file from standard input.`,
 
 	root.AddGroup(&cobra.Group{ID: "own", Title: "Commands:"}, &cobra.Group{ID: "stock", Title: "Commands as in docker compose:"})
 	for _, verb := range []*cobra.Command{
-		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.dbVerb(), a.preflightVerb(),
+		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.dbVerb(), a.secretsVerb(), a.preflightVerb(),
 		a.explainVerb(), a.imageVerb(), a.versionVerb(),
 	} {
 		verb.GroupID = "own"

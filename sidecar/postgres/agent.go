@@ -346,7 +346,7 @@ func (a *agent) situation(ctx context.Context) (situation, error) {
 	if s.version != a.config.Major {
 		return s, nil
 	}
-	if s.control, err = control(ctx, a.config, a.config.Data); err != nil {
+	if s.control, err = control(ctx, &a.nursery, a.config, a.config.Data); err != nil {
 		return s, err
 	}
 	_, err = os.Stat(filepath.Join(a.config.Data, "standby.signal"))

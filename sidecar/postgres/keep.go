@@ -22,6 +22,9 @@ type keeping struct {
 	away time.Duration
 	// unheeded is how often the server was seen not to do as it was told.
 	unheeded int
+	// shutOut is why the primary does not let this standby in, and what to do; nil
+	// where it is not known to be so.
+	shutOut *[2]string
 }
 
 // step is one thing to change; the server is looked at again after it.

@@ -49,7 +49,7 @@ func (a *agent) initialise(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a new cluster: %w", err)
 	}
-	made, err := control(ctx, a.config, a.volume.staging())
+	made, err := control(ctx, &a.nursery, a.config, a.volume.staging())
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (a *agent) copyPeer(ctx context.Context, why, system string) error {
 	if err != nil {
 		return fmt.Errorf("copying %s: %w%s", a.config.Peer, err, after(last))
 	}
-	made, err := control(ctx, a.config, a.volume.staging())
+	made, err := control(ctx, &a.nursery, a.config, a.volume.staging())
 	if err != nil {
 		return err
 	}

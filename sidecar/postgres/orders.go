@@ -139,7 +139,7 @@ func (a *agent) switchover(ctx context.Context, run *running) error {
 		}
 		return refusal(why + "; this node goes on as the primary")
 	}
-	end, err := control(ctx, a.config, a.config.Data)
+	end, err := control(ctx, &a.nursery, a.config, a.config.Data)
 	if err != nil {
 		return back(err.Error())
 	}
@@ -271,6 +271,14 @@ func (a *agent) reinit(run *running) error {
 	other := a.peerStatus()
 	if other == nil || other.Role != Primary || !other.Running {
 		return refusal(fmt.Sprintf("%s is no running primary: there is nothing to copy from", a.config.Peer))
+	}
+	// Said now, while the standby that there is goes on.
+	room, err := a.volume.room()
+	if err != nil {
+		return err
+	}
+	if d := (situation{config: a.config, peer: other, room: room}).copyOf("it was asked for"); d.action == refuse {
+		return refusal(d.why + "; " + d.fix)
 	}
 	if a.volume.hasCluster() {
 		if err := a.note(func(r *Record) {

@@ -105,7 +105,7 @@ func Inspect(ctx context.Context, folder string, out io.Writer) error {
 			return err
 		}
 		i.Version = strings.TrimSpace(string(version))
-		made, err := control(ctx, Config{Init: os.Environ()}, folder)
+		made, err := control(ctx, &process.Nursery{}, Config{Init: os.Environ()}, folder)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,8 @@ type running struct {
 	loose string
 	// leave is that it is to be stopped, and something else decided.
 	leave bool
+	// shutOut is why its primary does not let it in, and what to do.
+	shutOut atomic.Pointer[[2]string]
 	// lostWhy is handed what a line of its log means.
 	lostWhy chan string
 }
@@ -45,6 +48,9 @@ func (a *agent) serve(stop, hurry context.Context, d decision, s situation) erro
 	run := &running{ready: make(chan struct{}), lostWhy: make(chan string, 1), streamed: time.Now()}
 	var err error
 	run.server, err = startServer(&a.nursery, a.config, a.log, func(line string) {
+		if why, fix := shutOut(a.config, line); why != "" {
+			run.shutOut.Store(&[2]string{why, fix})
+		}
 		if why, is := lost(line); is {
 			select {
 			case run.lostWhy <- why:
@@ -252,6 +258,10 @@ func (a *agent) attend(ctx context.Context, run *running) (settled bool, err err
 	}
 	k := &run.keeping
 	k.config, k.record, k.orders, k.view, k.peer = a.config, a.record, a.orders, v, a.peerStatus()
+	if v.receiving {
+		run.shutOut.Store(nil)
+	}
+	k.shutOut = run.shutOut.Load()
 	now := time.Now()
 	if v.replication != nil && v.replication.State == "streaming" {
 		run.streamed = now
@@ -436,6 +446,8 @@ func state(k keeping) (word, why, fix string) {
 	v := k.view
 	if k.record.Role == Standby {
 		switch {
+		case !v.receiving && k.shutOut != nil:
+			return StateCatchingUp, k.shutOut[0], k.shutOut[1]
 		case !v.receiving:
 			return StateCatchingUp, "nothing comes from " + other, "start " + other + "; if it is gone for good: inmanta-docker db failover"
 		case !k.record.InStep:

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -147,17 +148,23 @@ func cmpError(err error) error {
 	return err
 }
 
-// control reads the cluster's control file.
-func control(ctx context.Context, c Config, data string) (controlData, error) {
+// control reads the cluster's control file. The process that reads it is the
+// nursery's: the one that buries orphans would take its end for that of one.
+func control(ctx context.Context, nursery *process.Nursery, c Config, data string) (controlData, error) {
 	command := exec.CommandContext(ctx, "pg_controldata", "--pgdata="+data)
 	command.Env = append(c.serverEnvironment(), "LC_ALL=C")
-	text, err := command.Output()
-	if err != nil {
-		var exited *exec.ExitError
-		if errors.As(err, &exited) {
-			return controlData{}, fmt.Errorf("reading the control file: %s", strings.TrimSpace(string(exited.Stderr)))
-		}
+	var text, said bytes.Buffer
+	command.Stdout, command.Stderr = &text, &said
+	err := nursery.Start(command)
+	if err == nil {
+		err = nursery.Wait(command)
+	}
+	var exited *exec.ExitError
+	switch {
+	case errors.As(err, &exited):
+		return controlData{}, fmt.Errorf("reading the control file: %s", strings.TrimSpace(said.String()))
+	case err != nil:
 		return controlData{}, fmt.Errorf("reading the control file: %w", err)
 	}
-	return parseControlData(string(text))
+	return parseControlData(text.String())
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/inmanta/inmanta-docker/scram"
 )
 
 // session is a connection to this node's own server, through its socket.
@@ -239,7 +241,7 @@ func (s *session) loose(ctx context.Context) (string, error) {
 
 // admitReplication makes the replication user, with the deployment's password.
 func (s *session) admitReplication(ctx context.Context, secret string) error {
-	stored, err := verifier(secret)
+	stored, err := scram.Verifier(secret)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package postgres
+// Package scram computes what PostgreSQL stores of a password, so that a new one
+// reaches it without being in a statement that somebody could log.
+package scram
 
 import (
 	"crypto/hmac"
@@ -12,16 +14,16 @@ import (
 // scramIterations is PostgreSQL's default (scram_iterations).
 const scramIterations = 4096
 
-// verifier is what PostgreSQL stores of a password (RFC 5803): a statement with
+// Verifier is what PostgreSQL stores of a password (RFC 5803): a statement with
 // it tells whoever reads the server's log nothing. Passwords of printable ASCII
 // need no SASLprep, and others are not made or taken by this deployment.
-func verifier(password string) (string, error) {
+func Verifier(password string) (string, error) {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt)
-	return verifierWith(password, salt)
+	return verifierOf(password, salt)
 }
 
-func verifierWith(password string, salt []byte) (string, error) {
+func verifierOf(password string, salt []byte) (string, error) {
 	salted, err := pbkdf2.Key(sha256.New, password, salt, scramIterations, sha256.Size)
 	if err != nil {
 		return "", err
