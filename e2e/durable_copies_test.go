@@ -120,7 +120,9 @@ func TestDurableSlotLost(t *testing.T) {
 		p.sql(primary, "SELECT pg_logical_emit_message(false, '', 'full'), pg_switch_wal()")
 	}
 	p.sql(primary, "CHECKPOINT")
-	p.is(primary, "has dropped what it kept", func(s postgres.Status) bool { return s.Slot == nil || s.Slot.State != "extended" && s.Slot.KeptBytes < 64<<20 })
+	p.is(primary, "has dropped what it kept", func(s postgres.Status) bool {
+		return s.Slot == nil || s.Slot.State != "extended" && s.Slot.KeptBytes < 64<<20
+	})
 	p.start(standby)
 	p.is(standby, "says why it is copied anew", func(s postgres.Status) bool { return strings.Contains(s.LastFailure.What, "it is copied anew") })
 	c.goesOn()

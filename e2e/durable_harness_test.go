@@ -36,7 +36,7 @@ func other(node string) string {
 	return nodes[0]
 }
 
-// room is how many pairs run at a time: each keeps the disk and two cores busy.
+// pairs is how many run at a time: each keeps the disk and two cores busy.
 var pairs = make(chan struct{}, 2)
 
 // shape is what is different about a pair.
@@ -201,6 +201,14 @@ func (p *pair) says(node, words string) {
 	p.until(fmt.Sprintf("the health check of %s says %q", node, words), func() bool {
 		well, said := p.health(node)
 		return !well && strings.Contains(said, words)
+	})
+}
+
+// logs waits until a node's log says that.
+func (p *pair) logs(node, words string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("the log of %s says %q", node, words), func() bool {
+		return strings.Contains(p.docker("logs", p.container(node)), words)
 	})
 }
 

@@ -163,7 +163,9 @@ func promotedBehind(p *pair) {
 	c.goesOn()
 	primary, standby := p.whole()
 	p.sql(standby, "SELECT pg_promote()")
-	p.is(standby, "says so", func(s postgres.Status) bool { return strings.Contains(s.LastFailure.What, "somebody promoted this standby") })
+	p.is(standby, "says so", func(s postgres.Status) bool {
+		return strings.Contains(s.LastFailure.What, "somebody promoted this standby")
+	})
 	c.goesOn()
 	now, _ := p.whole()
 	if c.judge(); now != primary {
@@ -202,7 +204,7 @@ func TestDurableMaking(t *testing.T) {
 			p.start(nodes[1])
 		}
 		// The bootstrap server, or initdb itself.
-		p.shell(nodes[0], "until pkill -"+signal+" -f initdb; do sleep 0.01; done; test ! -e $PGDATA/PG_VERSION")
+		p.shell(nodes[0], "until pkill -"+signal+" -x initdb; do sleep 0.01; done; test ! -e $PGDATA/PG_VERSION")
 	}
 	p.kill(nodes[0])
 	p.start(nodes[0])

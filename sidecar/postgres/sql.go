@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/inmanta/inmanta-docker/scram"
+	"github.com/inmanta/inmanta-docker/sidecar/scram"
 )
 
 // session is a connection to this node's own server, through its socket.
