@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 
 	"command": {
 		".", "certificates", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
-		"preflight", "readiness", "settings", "sidecar/initrecord", "topology", "ui",
+		"preflight", "readiness", "settings", "sidecar/initrecord", "sidecar/scram", "topology", "ui",
 	},
 
 	// What runs inside containers knows nothing of what puts them there.
@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 	"sidecar/modulesource":       {},
 	"sidecar/passwd":             {},
 	"sidecar/peer":               {},
-	"sidecar/postgres":           {"sidecar/passwd", "sidecar/privilege", "sidecar/process"},
+	"sidecar/postgres":           {"sidecar/passwd", "sidecar/privilege", "sidecar/process", "sidecar/scram"},
 	"sidecar/privilege":          {},
 	"sidecar/probe":              {},
 	"sidecar/process":            {},
@@ -74,6 +74,7 @@ var mayImport = map[string][]string{
 	"sidecar/rsync/tree":         {},
 	"sidecar/rsync/wire":         {},
 	"sidecar/scp":                {},
+	"sidecar/scram":              {},
 	"sidecar/sftp":               {},
 	"sidecar/ssh":                {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
 

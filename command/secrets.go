@@ -13,14 +13,14 @@ import (
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
-	"github.com/inmanta/inmanta-docker/scram"
 	"github.com/inmanta/inmanta-docker/settings"
+	"github.com/inmanta/inmanta-docker/sidecar/scram"
 	"github.com/inmanta/inmanta-docker/topology"
 )
 
 // databaseRoles are the users of the database by the settings of their passwords.
 var databaseRoles = map[string]string{
-	settings.DatabasePassword:            database.User,
+	settings.DatabasePassword:  database.User,
 	settings.ReplicationSecret: "inmanta_replication",
 }
 
