@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/inmanta/inmanta-docker/pair"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/readiness"
 	"github.com/inmanta/inmanta-docker/topology"
 	"github.com/inmanta/inmanta-docker/ui"
 )
@@ -56,13 +58,13 @@ Nothing is written before the other database is back: inmanta-docker db rejoin.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.failover(cmd.Context(), acceptLoss) },
 	}
 	failover.Flags().BoolVar(&acceptLoss, "accept-data-loss", false, "Promote it although what the old primary acknowledged may be lost for good")
-	verb.AddCommand(status, failover,
+	verb.AddCommand(status, failover, a.dbCertificatesVerb(),
 		&cobra.Command{
 			Use:   "switchover",
 			Short: "Have primary and standby change places; nothing is lost",
 			Long: `Have primary and standby change places, and wait until every commit is stored by both
-again and the orchestrator serves. Nothing is lost, and commits wait meanwhile. It is
-refused unless both run and are in step.`,
+again and the orchestrator, which is restarted, serves. Nothing is lost, and commits
+wait meanwhile. It is refused unless both run and are in step.`,
 			Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.switchover(cmd.Context()) },
 		},
@@ -169,19 +171,69 @@ func (a *app) showPairFailure(ctx context.Context, u *ui.UI, s survey, err error
 }
 
 // settledPair waits until every commit is stored by both and the orchestrator, if
-// there is one, serves; since is when that began to be otherwise.
-func (s survey) settledPair(ctx context.Context, u *ui.UI, since time.Time, report progress.Report, done func(pair.Status) bool) error {
-	if _, err := s.awaitPair(ctx, report, func(now pair.Status) bool { return now.Durable && done(now) }); err != nil {
-		return err
+// there is one, serves; since is when that began to be otherwise, and changed that
+// another node has become the primary.
+func (s survey) settledPair(ctx context.Context, u *ui.UI, since time.Time, changed bool, report progress.Report, done func(pair.Status) bool) error {
+	group, waiting := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		now, err := s.awaitPair(waiting, report, func(now pair.Status) bool { return now.Durable && done(now) })
+		if err != nil {
+			return err
+		}
+		u.Note(progress.Done, fmt.Sprintf("every commit is stored by both (%s)", took(since)))
+		if changed {
+			return nil // it is being seen to
+		}
+		return s.followPrimary(waiting, u, since, now.Primary, report)
+	})
+	if changed {
+		group.Go(func() error { return s.followPrimary(waiting, u, since, "", report) })
 	}
-	u.Note(progress.Done, fmt.Sprintf("every commit is stored by both (%s)", took(since)))
+	return group.Wait()
+}
+
+// followPrimary waits until the orchestrator serves, as renewOrchestrator has it.
+func (s survey) followPrimary(ctx context.Context, u *ui.UI, since time.Time, primary string, report progress.Report) error {
 	if _, ok := s.stack.Project.Services[topology.Orchestrator]; !ok {
 		return nil
+	}
+	if err := s.renewOrchestrator(ctx, primary, report); err != nil {
+		return err
 	}
 	if err := s.waitFor(ctx, topology.Orchestrator, report); err != nil {
 		return err
 	}
 	u.Note(progress.Done, fmt.Sprintf("the orchestrator serves (%s)", took(since)))
+	return nil
+}
+
+// renewOrchestrator restarts an orchestrator that was started before the primary's
+// container, or whatever it was started before if there is a new primary and none
+// is named: its connections are gone. It would find out within seconds and end by
+// itself, and until then seems to serve.
+func (s survey) renewOrchestrator(ctx context.Context, primary string, report progress.Report) error {
+	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
+	if err != nil {
+		return err
+	}
+	var since time.Time
+	for _, c := range containers {
+		if c.Service == primary {
+			since = c.Started
+		}
+	}
+	for _, c := range containers {
+		if c.Service != topology.Orchestrator || c.State != "running" || primary != "" && c.Started.After(since) {
+			continue
+		}
+		event := progress.Event{ID: "Container " + c.Name, Text: "Restarting", Detail: "its database is another one now", Status: progress.Working}
+		report(event)
+		if err := s.engine.Restart(ctx, c.ID); err != nil {
+			return err
+		}
+		event.Text, event.Detail, event.Status = "Restarted", "", progress.Done
+		report(event)
+	}
 	return nil
 }
 
@@ -201,7 +253,7 @@ func (a *app) switchover(ctx context.Context) error {
 		}
 		report(progress.Event{ID: "Switchover", Text: "Done", Status: progress.Done})
 		u.Note(progress.Done, fmt.Sprintf("%s is the primary (%s)", to.Name, took(began)))
-		return s.settledPair(ctx, u, began, report, func(now pair.Status) bool { return now.Primary == to.Name })
+		return s.settledPair(ctx, u, began, true, report, func(now pair.Status) bool { return now.Primary == to.Name })
 	})
 }
 
@@ -240,6 +292,9 @@ func (a *app) failover(ctx context.Context, acceptLoss bool) error {
 		}
 		report(progress.Event{ID: "Failover", Text: "Done", Status: progress.Done})
 		u.Note(progress.Done, fmt.Sprintf("%s is the primary (%s)", to.Name, took(began)))
+		if err := s.renewOrchestrator(ctx, "", report); err != nil {
+			return err
+		}
 		u.Note(progress.Warning, fmt.Sprintf("Nothing is acknowledged before %s is back, as a copy of %s: inmanta-docker db rejoin", gone.Name, to.Name))
 		return nil
 	})
@@ -262,7 +317,7 @@ func (a *app) rejoin(ctx context.Context) error {
 				return err
 			}
 		}
-		return s.settledPair(ctx, u, began, report, func(pair.Status) bool { return true })
+		return s.settledPair(ctx, u, began, false, report, func(pair.Status) bool { return true })
 	})
 }
 
@@ -303,7 +358,7 @@ func (a *app) reinit(ctx context.Context, name string) error {
 		// It has given up its note by now; where commits do not wait it never has
 		// one, and is seen to be copied.
 		left := false
-		return s.settledPair(ctx, u, began, report, func(now pair.Status) bool {
+		return s.settledPair(ctx, u, began, false, report, func(now pair.Status) bool {
 			n, _ := now.Node(name)
 			left = left || n.State != pair.Following
 			return n.State == pair.Following && (n.InStep || left)

@@ -107,8 +107,8 @@ func (s survey) order(ctx context.Context, n pair.Node, words ...string) error {
 }
 
 // How often the databases are asked while they are waited for, and how long one
-// of them may be down, or refuse, before nobody waits for it any more: one that
-// is only just started may be either for a moment.
+// of them may be down, silent, or refuse, before nobody waits for it any more: one
+// that is only just started may be any of these for a moment.
 const (
 	pairTick     = 300 * time.Millisecond
 	pairPatience = 15 * time.Second
@@ -133,7 +133,7 @@ func (s survey) awaitPair(ctx context.Context, report progress.Report, done func
 				told[n.Name] = e
 				report(e)
 			}
-			if n.State != pair.Refusing && (n.Answers || slices.Contains([]string{"running", pair.Elsewhere}, n.ContainerState)) {
+			if n.State != pair.Refusing && (n.Answers || n.ContainerState == pair.Elsewhere) {
 				delete(stuck, n.Name)
 			} else if stuck[n.Name].IsZero() {
 				stuck[n.Name] = time.Now()

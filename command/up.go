@@ -155,8 +155,12 @@ func (s survey) await(ctx context.Context, report progress.Report) (result readi
 // watched is what readiness is to wait for.
 func (s survey) watched() readiness.Stack {
 	stack := readiness.Stack{Project: s.stack.Project.Name, Services: s.stack.Project.ServiceNames(), Secrets: s.secrets()}
-	if s.hasPair() {
+	switch _, both := s.stack.Project.Services[topology.Replica]; {
+	case s.hasPair():
 		stack.Apart = pairServices // see await
+	case !both:
+		// One that is left over has nobody to follow.
+		stack.Apart = []string{topology.Replica}
 	}
 	if _, ok := s.stack.Project.Services[topology.Orchestrator]; ok {
 		stack.Orchestrator = topology.Orchestrator

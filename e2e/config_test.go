@@ -103,6 +103,8 @@ func TestConfigEqualsStock(t *testing.T) {
 		"init sidecar, elsewhere":      {args: "--with init", stock: "-f docker-compose.yml -f docker-compose.init.yml", files: env("PIP_INDEX_URL=https://index.example.com/simple\nINMANTA_CA_BUNDLE=./ca.pem\nINMANTA_OFFLINE_FOLDER=offline\n"), shell: []string{"HTTPS_PROXY=http://proxy.example.com:3128", "UV_INDEX="}},
 		"code sidecar":                 {args: "-f docker-compose.yml -f docker-compose.code.yml", files: env("INMANTA_CODE_SERVER_PASSWORD='$a \"b\" #c'\nINMANTA_CODE_SERVER_IP=::1\nINMANTA_CODE_SERVER_PORT=80\nINMANTA_CODE_SERVER_TARBALL=./code-server.tar.gz\nINMANTA_CODE_SERVER_CERTIFICATE=./tls/certificate.pem\n")},
 		"code sidecar, over ssh":       {args: "--with code,ssh", stock: "-f docker-compose.yml -f docker-compose.code.yml -f docker-compose.ssh.yml", shell: []string{"INMANTA_CODE_SERVER_LOGIN=none"}},
+		"two databases":                {args: "-f docker-compose.yml -f docker-compose.db-replica.yml", files: env("INMANTA_DATABASE_REPLICATION_PASSWORD='$a \"b\" #c'\nINMANTA_DATABASE_WHEN_ALONE=degrade\nPOSTGRESQL_VERSION=17\n")},
+		"two databases, iso":           {args: "--with iso,db-replica", stock: "-f docker-compose.yml -f docker-compose.iso.yml -f docker-compose.db-replica.yml", shell: []string{"INMANTA_NAME=b"}},
 		"all overlays":                 {args: "-f " + strings.Join(all, " -f "), files: env("INMANTA_AUTHORIZED_KEYS=ssh-rsa a\nINMANTA_MODULE_REPO_URL=git@git.example.com:me/hello.git\nINMANTA_NAME=a\n")},
 		"all overlays, backwards":      {args: "-f " + strings.Join(backwards, " -f ")},
 		"all overlays remembered":      {files: env("COMPOSE_FILE=" + strings.Join(all, ":") + "\n")},

@@ -67,13 +67,19 @@ func Judge(nodes []Node) Status {
 	default:
 		p := leading[0]
 		_, other := s.Node(p.Name)
-		s.Primary, s.Durable = p.Name, p.Durable && p.State == Serving
+		s.Primary, s.Durable = p.Name, stored(p, other)
 		s.Verdict, s.Fix = led(p, other)
 	}
 	if !s.Durable && s.Fix == "" {
 		s.Fix = "wait, then look again: inmanta-docker db status"
 	}
 	return s
+}
+
+// stored is that every commit is stored by both. A primary takes a moment to see
+// that the other one is gone; the engine has seen it already.
+func stored(p, other Node) bool {
+	return p.Durable && p.State == Serving && (other.Up() || other.ContainerState == "running" || other.ContainerState == Elsewhere)
 }
 
 // led is the verdict on a pair with one primary.
@@ -96,7 +102,7 @@ func led(p, other Node) (verdict, fix string) {
 		fix = "wait for it: " + rejoin
 	}
 	switch {
-	case p.Durable && p.State == Serving:
+	case stored(p, other):
 		return "durable: every commit is stored by both", ""
 	case strings.HasPrefix(p.Why, "NOT DURABLE: "):
 		return p.Why, p.Fix

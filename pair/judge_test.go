@@ -40,10 +40,15 @@ func TestJudge(t *testing.T) {
 		verdict string
 		fix     string
 	}{
-		"all well":       {primary("db"), standby("db-replica"), true, "db", "durable: every commit is stored by both", ""},
-		"the other way":  {standby("db"), primary("db-replica"), true, "db-replica", "durable: every commit is stored by both", ""},
-		"standby down":   {alone("db"), downed("db-replica"), false, "db", "commits wait: db-replica is down: its container is exited", rejoin},
-		"standby absent": {alone("db"), Node{Name: "db-replica", ContainerState: Absent}, false, "db", "commits wait: db-replica is down: it has no container", rejoin},
+		"all well":               {primary("db"), standby("db-replica"), true, "db", "durable: every commit is stored by both", ""},
+		"the other way":          {standby("db"), primary("db-replica"), true, "db-replica", "durable: every commit is stored by both", ""},
+		"standby down":           {alone("db"), downed("db-replica"), false, "db", "commits wait: db-replica is down: its container is exited", rejoin},
+		"standby absent":         {alone("db"), Node{Name: "db-replica", ContainerState: Absent}, false, "db", "commits wait: db-replica is down: it has no container", rejoin},
+		"standby only just down": {primary("db"), downed("db-replica"), false, "db", "commits wait: db-replica is down", rejoin},
+		"standby silent": {
+			primary("db"), downed("db-replica").with(func(n *Node) { n.ContainerState, n.Error = "running", "it does not answer" }),
+			true, "db", "durable", "",
+		},
 		"standby copying": {
 			alone("db"), standby("db-replica").with(func(n *Node) { n.State, n.Why, n.Running = Copying, "it was asked for; 43% are here", false }),
 			false, "db", "commits wait: db-replica is copying (43 %)", "wait for it",
