@@ -10,6 +10,8 @@ import (
 func TestSecretsRotate(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	s.composeFiles()
+	s.set("INMANTA_DATABASE_PASSWORD", "before")
 	s.must("up")
 	old := s.read(".env")
 	r := s.must("secrets", "rotate")
@@ -28,6 +30,26 @@ func TestSecretsRotate(t *testing.T) {
 		}
 	}
 	s.fails(1, []string{"INMANTA_DATABASE_PASSWORD is not set in .env"}, "--env", "INMANTA_DATABASE_PASSWORD=elsewhere", "secrets", "rotate")
+}
+
+// Of two databases both get them, and find each other again.
+func TestSecretsRotateOfTwo(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.composeFiles()
+	s.must("-f", "docker-compose.yml", "-f", "docker-compose.db-replica.yml", "up")
+	s.must("secrets", "rotate")
+	s.healthy()
+	s.must("db", "status")
+	for _, name := range []string{"INMANTA_DATABASE_PASSWORD", "INMANTA_DATABASE_REPLICATION_PASSWORD"} {
+		if password(s.read(".env"), name) == "" {
+			t.Errorf("%s is not in .env", name)
+		}
+	}
+	if s.letsIn("inmanta") || !s.letsIn(password(s.read(".env"), "INMANTA_DATABASE_PASSWORD")) {
+		t.Error("the database does not go by the new password")
+	}
+	s.must("db", "switchover") // with what the standby was told
 }
 
 // password is a setting in the text of an .env.
