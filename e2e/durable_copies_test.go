@@ -10,13 +10,9 @@ import (
 // stopCopy stops the copy that is made next, half-way, and returns its process.
 func (p *pair) stopCopy(standby string) (resume func(signal string)) {
 	p.t.Helper()
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		p.shell(standby, "until pkill -STOP -x pg_basebackup; do sleep 0.005; done")
-	}()
+	stopped := p.catch(standby, "until pkill -STOP -x pg_basebackup; do sleep 0.005; done")
 	p.done(standby, "reinit")
-	<-stopped
+	stopped()
 	return func(signal string) { p.shell(standby, "pkill -"+signal+" -x pg_basebackup") }
 }
 

@@ -166,6 +166,21 @@ func (p *pair) shell(node, script string) string {
 	return p.docker("exec", "-u", "postgres", p.container(node), "sh", "-c", script)
 }
 
+// catch begins a script that lies in wait for something; caught returns once it has it.
+func (p *pair) catch(node, script string) (caught func()) {
+	p.t.Helper()
+	command := exec.CommandContext(p.t.Context(), "docker", "exec", "-u", "postgres", p.container(node), "sh", "-c", script)
+	if err := command.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	return func() {
+		p.t.Helper()
+		if err := command.Wait(); err != nil {
+			p.t.Fatalf("%s: %v", script, err)
+		}
+	}
+}
+
 // until asks again and again: nothing tells whoever is outside.
 func (p *pair) until(what string, ok func() bool) {
 	p.t.Helper()

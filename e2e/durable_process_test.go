@@ -192,22 +192,20 @@ func primaryEmptied(p *pair) {
 	}
 }
 
-// TestDurableMaking kills the first start at every step: nothing that is not
-// complete is ever served.
+// TestDurableMaking kills the making of a new cluster half-way: it is made again,
+// and served when it is complete.
 func TestDurableMaking(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, shape{})
-	p.compose("create " + strings.Join(nodes, " "))
-	for _, signal := range []string{"KILL", "STOP"} {
-		p.start(nodes[0])
-		if signal == "KILL" {
-			p.start(nodes[1])
-		}
-		// The bootstrap server, or initdb itself.
-		p.shell(nodes[0], "until pkill -"+signal+" -x initdb; do sleep 0.01; done; test ! -e $PGDATA/PG_VERSION")
-	}
-	p.kill(nodes[0])
-	p.start(nodes[0])
+	first, second := nodes[0], nodes[1]
+	p.compose("up -d --no-deps " + first)
+	p.is(first, "waits for the other one", func(s postgres.Status) bool { return s.State == postgres.StateWaiting && s.Empty })
+	// By itself, and then with its container.
+	caught := p.catch(first, "until pkill -KILL -x initdb; do sleep 0.005; done; until pkill -STOP -x initdb; do sleep 0.005; done; test ! -e $PGDATA/PG_VERSION")
+	p.compose("up -d --no-deps " + second)
+	caught()
+	p.kill(first)
+	p.start(first)
 	primary, _ := p.whole()
 	if got := p.sql(primary, "SELECT count(*) FROM pg_database WHERE datname IN ('template0', 'template1', 'postgres', 'inmanta')"); got != "4" {
 		t.Errorf("%s of the 4 databases are there", got)

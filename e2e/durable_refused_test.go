@@ -141,18 +141,24 @@ func secondStandby(p *pair) {
 	p.whole()
 }
 
+// again makes a node's container again: a changed secret does not by itself.
+func (p *pair) again(node string) {
+	p.t.Helper()
+	p.compose("up -d --no-deps --force-recreate " + node)
+}
+
 // secrets gives one node another secret, and then both a new one.
 func secrets(p *pair) {
 	c := p.clients(2, longAnswer)
 	c.goesOn()
 	primary, standby := p.whole()
 	p.set("INMANTA_DATABASE_REPLICATION_PASSWORD", "a-new-one")
-	p.compose("up -d --no-deps " + standby)
+	p.again(standby)
 	p.is(standby, "says that the secrets differ", func(s postgres.Status) bool {
 		return strings.Contains(s.LastFailure.What, "it does not have the same replication password: set one and the same for both")
 	})
 	p.says(primary, "commits wait: "+standby+" is away")
-	p.compose("up -d --no-deps " + primary)
+	p.again(primary)
 	c.goesOn()
 	if now, _ := p.whole(); now != primary {
 		p.t.Errorf("%s is the primary", now)

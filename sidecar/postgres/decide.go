@@ -98,6 +98,8 @@ func (s situation) decideEmpty() decision {
 		return decision{initialise, "both volumes are empty", ""}
 	case s.peer.Empty:
 		return decision{wait, other + " makes the cluster", ""}
+	case s.peer.Role == "":
+		return decision{wait, other + " does not say yet what it has", ""}
 	case s.peer.Role == Primary && s.peer.Running:
 		return s.copyOf("the volume is empty")
 	case s.peer.Role == Primary:

@@ -53,6 +53,7 @@ func TestDecide(t *testing.T) {
 		{"both empty, the other node", with(empty(SecondNode), &Status{Node: FirstNode, Empty: true, Version: "17"}), wait, "makes the cluster"},
 		{"empty, the peer unknown", empty(FirstNode), wait, "only made when that one has none"},
 		{"replica empty, the peer unknown", empty(SecondNode), wait, "does not answer"},
+		{"both have only just started", with(empty(SecondNode), &Status{Node: FirstNode, State: StateStarting, Version: "17"}), wait, "does not say yet"},
 		{"the primary's volume is gone, the standby has the data", with(empty(FirstNode), seen(SecondNode, Standby, 1, true)), refuse, "has the data as a standby"},
 		{"the primary's volume is gone, the other is primary", with(empty(FirstNode), seen(SecondNode, Primary, 2, true)), copyPeer, ""},
 		{"a standby to be", with(empty(SecondNode), seen(FirstNode, Primary, 1, true)), copyPeer, ""},
