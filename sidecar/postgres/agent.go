@@ -24,12 +24,12 @@ type agent struct {
 	log     io.Writer
 	nursery process.Nursery
 	peer    *peer
-	// orders are what it is asked to do, by its peer or an operator.
+	// commands are what it is asked to do, by its peer or an operator.
 	commands chan command
 	// news is that the peer says something new.
 	news chan struct{}
 
-	// Only the deciding goroutine uses these.
+	// Only the deciding goroutine uses these. orders are what the server is told.
 	record Record
 	known  bool
 	orders orders

@@ -38,14 +38,15 @@ func (a *agent) initialise(ctx context.Context) error {
 	// then, and then, nobody reaches it but through the socket in here.
 	command := exec.Command(entrypoint, "postgres", "-c", "listen_addresses=")
 	command.Env = append(a.config.initEnvironment(), "PGDATA="+a.volume.staging(), "HOME=/var/lib/postgresql")
-	limited, served := context.WithCancel(ctx)
-	go func() {
-		if upInside(limited, command, a.volume.staging()) {
-			_ = command.Process.Signal(unix.SIGINT)
-		}
-	}()
-	err := a.runAll(ctx, command, a.log)
-	served()
+	limited, ended := context.WithCancel(ctx)
+	err := a.runAll(ctx, command, a.log, func() {
+		go func() {
+			if upInside(limited, command.Process.Pid, a.volume.staging()) {
+				_ = command.Process.Signal(unix.SIGINT)
+			}
+		}()
+	})
+	ended()
 	if err != nil {
 		return fmt.Errorf("making a new cluster: %w", err)
 	}
@@ -62,9 +63,9 @@ func (a *agent) initialise(ctx context.Context) error {
 	return a.settle(func(r *Record) { r.Role, r.System = Primary, made.System })
 }
 
-// upInside returns once the command itself is the server of a cluster, which
+// upInside returns once this process itself is the server of a cluster, which
 // takes connections; false if that does not come.
-func upInside(ctx context.Context, command *exec.Cmd, data string) bool {
+func upInside(ctx context.Context, process int, data string) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -73,7 +74,7 @@ func upInside(ctx context.Context, command *exec.Cmd, data string) bool {
 			return false
 		case <-tick.C:
 		}
-		if pid, word := postmaster(data); word == "ready" && command.Process != nil && pid == command.Process.Pid {
+		if pid, word := postmaster(data); word == "ready" && pid == process {
 			return true
 		}
 	}
@@ -122,13 +123,13 @@ func (a *agent) copyPeer(ctx context.Context, why, system string) error {
 	command := exec.Command("pg_basebackup", "--pgdata="+a.volume.staging(), "--wal-method=stream", "--slot="+slotName(a.config.Node),
 		"--checkpoint=fast", "--no-password", "--progress", "--dbname="+connection(a.config, a.config.Node+"-copy"))
 	command.Env = append(a.config.serverEnvironment(), "LC_ALL=C")
-	var last string
 	read, write := io.Pipe()
-	go a.watchCopy(read, why, &last)
-	err := a.runAll(ctx, command, write)
+	last := make(chan string, 1)
+	go func() { last <- a.watchCopy(read, why) }()
+	err := a.runAll(ctx, command, write, func() {})
 	_ = write.Close()
-	if err != nil {
-		return fmt.Errorf("copying %s: %w%s", a.config.Peer, err, after(last))
+	if said := <-last; err != nil {
+		return fmt.Errorf("copying %s: %w%s", a.config.Peer, err, after(said))
 	}
 	made, err := control(ctx, &a.nursery, a.config, a.volume.staging())
 	if err != nil {
@@ -140,7 +141,7 @@ func (a *agent) copyPeer(ctx context.Context, why, system string) error {
 	if err := os.WriteFile(filepath.Join(a.volume.staging(), "standby.signal"), nil, 0o600); err != nil {
 		return err
 	}
-	return a.settle(func(r *Record) { *r = Record{Node: a.config.Node, Role: Standby, System: made.System, Phase: r.Phase} })
+	return a.settle(func(r *Record) { *r = Record{Node: a.config.Node, Role: Standby, System: made.System} })
 }
 
 func after(last string) string {
@@ -150,8 +151,8 @@ func after(last string) string {
 	return ": " + last
 }
 
-// watchCopy passes on how far a copy is; last is its last line that says more.
-func (a *agent) watchCopy(from io.Reader, why string, last *string) {
+// watchCopy passes on how far a copy is, and returns its last line that says more.
+func (a *agent) watchCopy(from io.Reader, why string) (last string) {
 	lines := bufio.NewScanner(from)
 	lines.Split(scanProgress)
 	for lines.Scan() {
@@ -162,11 +163,12 @@ func (a *agent) watchCopy(from io.Reader, why string, last *string) {
 			continue
 		}
 		if line != "" {
-			*last = strings.TrimPrefix(line, "pg_basebackup: error: ")
+			last = strings.TrimPrefix(line, "pg_basebackup: error: ")
 			a.say("%s", line)
 		}
 	}
 	_, _ = io.Copy(io.Discard, from)
+	return last
 }
 
 // scanProgress splits at line ends of both kinds: progress is written over itself.
@@ -188,25 +190,33 @@ func (a *agent) clear() error {
 	return os.RemoveAll(a.volume.staging())
 }
 
-// settle puts what is in staging into its place, for good.
+// settle puts what is in staging into its place, for good. What the node is from
+// then on is noted with the first step that cannot be taken back: cut short any
+// later, a primary's new copy would be taken for one that is to be promoted.
 func (a *agent) settle(change func(*Record)) error {
 	// The clusters' own tools sync what they make; what was added here, and what
 	// they leave to the kernel, is synced at once.
 	if err := a.volume.sync(); err != nil {
 		return err
 	}
-	if err := a.volume.install(settled, a.enter); err != nil {
-		return err
-	}
-	if err := a.note(change); err != nil {
+	err := a.volume.install(settled, func(p phase) error {
+		return a.note(func(r *Record) {
+			if p == settingAside {
+				change(r)
+			}
+			r.Phase = p
+		})
+	})
+	if err != nil {
 		return err
 	}
 	a.say("it is complete, and in its place")
 	return nil
 }
 
-// runAll runs a command with all its children, which end with it.
-func (a *agent) runAll(ctx context.Context, command *exec.Cmd, output io.Writer) error {
+// runAll runs a command with all its children, which end with it; started is
+// called once it runs.
+func (a *agent) runAll(ctx context.Context, command *exec.Cmd, output io.Writer, started func()) error {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Stdout, command.Stderr = output, output
 	// A child that has the pipe is not waited for once it is to end.
@@ -214,6 +224,7 @@ func (a *agent) runAll(ctx context.Context, command *exec.Cmd, output io.Writer)
 	if err := a.nursery.Start(command); err != nil {
 		return err
 	}
+	started()
 	group := -command.Process.Pid
 	done := make(chan error, 1)
 	go func() { done <- a.nursery.Wait(command) }()

@@ -165,16 +165,6 @@ func (a *agent) tell(run *running, change func(*orders)) error {
 
 // keep looks after a running server until there is a reason to leave it.
 func (a *agent) keep(stop context.Context, run *running, promoteNow bool) {
-	soon := time.NewTimer(0)
-	defer soon.Stop()
-	<-soon.C
-	select {
-	case <-stop.Done():
-		return
-	case <-run.ended:
-		return
-	default:
-	}
 	for {
 		pause := 100 * time.Millisecond
 		select {
@@ -199,7 +189,6 @@ func (a *agent) keep(stop context.Context, run *running, promoteNow bool) {
 		if run.leave {
 			return
 		}
-		soon.Reset(pause)
 		select {
 		case <-stop.Done():
 			return
@@ -210,9 +199,8 @@ func (a *agent) keep(stop context.Context, run *running, promoteNow bool) {
 		case c := <-a.commands:
 			c.done <- a.carryOut(stop, c, run)
 		case <-a.news:
-		case <-soon.C:
+		case <-time.After(pause):
 		}
-		soon.Stop()
 	}
 }
 
@@ -282,9 +270,11 @@ func (a *agent) attend(ctx context.Context, run *running) (settled bool, err err
 	}
 	var steps []step
 	if a.record.Role == Primary {
-		if source := a.source(ctx); v.replication == nil && source != "" && source != a.orders.source {
-			if err := a.tell(run, func(o *orders) { o.source = source }); err != nil {
-				return false, err
+		if v.replication == nil { // else it has been let in, from where it is
+			if source := a.source(ctx); source != "" && source != a.orders.source {
+				if err := a.tell(run, func(o *orders) { o.source = source }); err != nil {
+					return false, err
+				}
 			}
 		}
 		steps = keepPrimary(*k)

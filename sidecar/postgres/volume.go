@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -141,10 +142,7 @@ func (v volume) install(at phase, tell func(phase) error) error {
 // moveAll moves the names; PG_VERSION is the first or the last, and alone.
 func moveAll(from, to string, names []string, versionFirst bool) error {
 	move := func(name string) error { return os.Rename(filepath.Join(from, name), filepath.Join(to, name)) }
-	has := false
-	for _, name := range names {
-		has = has || name == versionFile
-	}
+	has := slices.Contains(names, versionFile)
 	if has && versionFirst {
 		if err := errors.Join(move(versionFile), syncFolder(from), syncFolder(to)); err != nil {
 			return err

@@ -169,3 +169,26 @@ func TestANoteIsTakenInAVolumeThatWasEmptied(t *testing.T) {
 		t.Errorf("another one takes the volume: %v", err)
 	}
 }
+
+// A primary that was copied over, and cut short in the middle of the
+// installation, is no primary any more: else it would go on with a promotion
+// that nobody asked for.
+func TestACopyThatIsCutShortIsAStandby(t *testing.T) {
+	t.Parallel()
+	a := &agent{config: Config{Node: FirstNode, Peer: SecondNode}, volume: volume(t.TempDir()), log: io.Discard}
+	if err := a.volume.hold(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, string(a.volume), "old", versionFile, "base/1/2", "global/pg_control")
+	if err := a.note(func(r *Record) { r.Role, r.Strict, r.Phase = Primary, true, making }); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, a.volume.staging(), "new", versionFile, "standby.signal", "base/1/2", "lost+found/x")
+	fill(t, string(a.volume), "old", "lost+found/y") // which is in the way of the last step
+	if err := a.settle(func(r *Record) { *r = Record{Node: FirstNode, Role: Standby, System: ours} }); err == nil {
+		t.Fatal("it was not cut short")
+	}
+	if r, _, err := readRecord(a.volume.own("")); err != nil || r.Role != Standby || r.Strict || r.Phase != installing {
+		t.Errorf("%v: the note is %+v", err, r)
+	}
+}
