@@ -229,14 +229,16 @@ func (e *environment) deploy() {
 	}
 }
 
-// idle waits until nothing is deployed any more.
+// idle waits until nothing is deployed any more. What an orchestrator that died was
+// at stays unfinished in the records for ever, and is not waited for.
 func (e *environment) idle() {
 	e.t.Helper()
+	began := e.docker("inspect", "-f", "{{.State.StartedAt}}", e.server())
 	last := ""
 	e.until("nothing is deployed any more", func() bool {
 		time.Sleep(3 * time.Second)
 		before := last
-		last = e.sql("select count(*), count(*) filter (where finished is null) from resourceaction where environment = '" + e.id + "'")
+		last = e.sql("select count(*), count(*) filter (where finished is null and started > '" + began + "') from resourceaction where environment = '" + e.id + "'")
 		return last == before && strings.HasSuffix(last, "|0")
 	})
 }
