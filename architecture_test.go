@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"deployment": {".", "settings"},
 	"topology":   {"deployment", "settings"},
 
+	"backup":       {"bundle"},
 	"certificates": {},
 	"codeserver":   {"lock", "sidecar/release"},
 	"engine":       {},
@@ -44,13 +45,14 @@ var mayImport = map[string][]string{
 	"ui":           {},
 
 	"command": {
-		".", "certificates", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
-		"preflight", "readiness", "settings", "sidecar/initrecord", "sidecar/scram", "topology", "ui",
+		".", "backup", "bundle", "certificates", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
+		"preflight", "readiness", "settings", "sidecar/halt", "sidecar/initrecord", "sidecar/scram", "store", "topology", "ui",
 	},
 
 	// What runs inside containers knows nothing of what puts them there.
 	"sidecar/authorizedkeys": {},
 	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
+	"sidecar/halt":           {},
 	"sidecar/initrecord":     {},
 	"sidecar/logrotate": {
 		"sidecar/logrotate/archive", "sidecar/logrotate/policy", "sidecar/logrotate/rotation", "sidecar/passwd", "sidecar/privilege",
@@ -80,7 +82,7 @@ var mayImport = map[string][]string{
 
 	"cmd/inmanta-docker": {"command"},
 	"cmd/inmanta-sidecar": {
-		"sidecar/codeserver", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh",
+		"sidecar/codeserver", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh",
 	},
 	"cmd/host-engine": {"host", "ui"},
 	"cmd/dist":        {"."},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
+	"github.com/inmanta/inmanta-docker/sidecar/halt"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
 	"github.com/inmanta/inmanta-docker/sidecar/postgres"
@@ -56,6 +57,8 @@ Usage:
   inmanta-sidecar postgres status        print how it and its peer are, as JSON
   inmanta-sidecar postgres switchover|failover|reinit …  what inmanta-docker db does
   inmanta-sidecar postgres inspect FOLDER  print what the volume of a database that is down says
+  inmanta-sidecar halt URL ENVIRONMENT…  keep environments halted while standard input is open; inmanta-docker calls it
+  inmanta-sidecar resume URL ENVIRONMENT…  resume them
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar attached VERB…         do it for as long as standard input is open; inmanta-docker calls it
@@ -120,6 +123,8 @@ func run(args []string, out io.Writer) error {
 		return runInit(rest, out)
 	case "postgres":
 		return runPostgres(rest, out)
+	case "halt", "resume":
+		return runHalt(verb, rest, out)
 	case "sftp-server":
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
@@ -288,4 +293,16 @@ func runPostgres(args []string, out io.Writer) error {
 		return postgres.Order(ctx, verb, struct{}{})
 	}
 	return errors.New("postgres takes the server's arguments, `health`, `status`, `switchover`, `failover`, `reinit` or `inspect FOLDER`")
+}
+
+func runHalt(verb string, args []string, out io.Writer) error {
+	if len(args) < 2 {
+		return fmt.Errorf("write: inmanta-sidecar %s URL ENVIRONMENT…", verb)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if verb == "resume" {
+		return halt.Resume(ctx, args[0], args[1:])
+	}
+	return halt.Run(ctx, args[0], args[1:], os.Stdin, out)
 }
