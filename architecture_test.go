@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"topology":   {"deployment", "settings"},
 
 	"backup":       {"bundle"},
+	"bundle":       {},
 	"certificates": {},
 	"codeserver":   {"lock", "sidecar/release"},
 	"engine":       {},
