@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"plan":         {},
 	"preflight":    {"certificates", "deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
 	"readiness":    {"orchestrator", "sidecar/initrecord"},
+	"store":        {},
 	"ui":           {},
 
 	"command": {
