@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/inmanta/inmanta-docker/sidecar/figure"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/archive"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
@@ -123,10 +124,10 @@ func List(ctx context.Context, out io.Writer, asJSON bool) error {
 		for _, a := range l.Archives {
 			size += a.SizeBytes
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", l.Name, bytesText(l.SizeBytes), len(l.Archives), bytesText(size),
-			timeText(l.LastRotation), timeText(l.NextRotation), l.Writer, l.Result)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", l.Name, figure.Bytes(l.SizeBytes), len(l.Archives), figure.Bytes(size),
+			figure.Time(l.LastRotation), figure.Time(l.NextRotation), l.Writer, l.Result)
 		for _, w := range l.Waiting {
-			fmt.Fprintf(table, "  %s\t%s\t\t\t\t\t\t%s\n", w.File, bytesText(w.SizeBytes), w.Why)
+			fmt.Fprintf(table, "  %s\t%s\t\t\t\t\t\t%s\n", w.File, figure.Bytes(w.SizeBytes), w.Why)
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -136,26 +137,6 @@ func List(ctx context.Context, out io.Writer, asJSON bool) error {
 		fmt.Fprintln(out, line)
 	}
 	return nil
-}
-
-func timeText(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format("2006-01-02 15:04Z")
-}
-
-func bytesText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	value, unit := float64(n), 0
-	for value >= 1024 && unit < len(units)-1 {
-		value /= 1024
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", value, units[unit])
 }
 
 // Show writes all there is of a log, through its archives up to its last line;

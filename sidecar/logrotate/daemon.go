@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/inmanta/inmanta-docker/sidecar/control"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
 )
 
@@ -72,7 +73,7 @@ func Serve(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		answering <- serve(ctx, listener, d.answer)
+		answering <- control.Serve(ctx, listener, d.answer, func(err error) answer { return answer{Error: err.Error()} })
 		cancel()
 	}()
 	if len(c.Problems) > 0 {

@@ -1,5 +1,10 @@
 package policy
 
+import (
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
+	"github.com/inmanta/inmanta-docker/sidecar/setting"
+)
+
 // Effect is what becomes of a directive of logrotate.
 type Effect string
 
@@ -53,21 +58,21 @@ type directive struct {
 	// nothing.
 	group string
 	// set puts a value into a section.
-	set func(section *section, value string) *fault
+	set func(section *section, value string) *setting.Fault
 	// noted is whether the meaning is worth telling where it is used.
 	noted bool
 }
 
-func honoured(name, group string, takes takes, meaning string, set func(*section, string) *fault) directive {
+func honoured(name, group string, takes takes, meaning string, set func(*section, string) *setting.Fault) directive {
 	return directive{Directive{name, Honoured, meaning, ""}, takes, group, set, false}
 }
 
 func accepted(name string, takes takes, meaning string) directive {
-	return directive{Directive{name, Accepted, meaning, ""}, takes, "", func(*section, string) *fault { return nil }, true}
+	return directive{Directive{name, Accepted, meaning, ""}, takes, "", func(*section, string) *setting.Fault { return nil }, true}
 }
 
 func refused(name string, takes takes, meaning, fix string) directive {
-	return directive{Directive{name, Refused, meaning, fix}, takes, "", func(*section, string) *fault { return wrong(fix, "%s", meaning) }, false}
+	return directive{Directive{name, Refused, meaning, fix}, takes, "", func(*section, string) *setting.Fault { return setting.Wrong(fix, "%s", meaning) }, false}
 }
 
 const (
@@ -89,11 +94,11 @@ var directives = []directive{
 	accepted("noolddir", nothing, inFolder),
 	{Directive{"su", Accepted, "the sidecar is inmanta and nothing else; any other user is refused", ""}, value, "su", (*section).setSu, true},
 
-	honoured("hourly", "schedule", nothing, "once an hour", scheduleIs(Hourly)),
-	honoured("daily", "schedule", nothing, "once a day, when it begins", scheduleIs(Daily)),
-	honoured("weekly", "schedule", optional, "once a week, which begins with Sunday (0, or nothing) or another day up to Saturday (6); 7 is refused", scheduleIs(Weekly)),
-	honoured("monthly", "schedule", optional, "once a month, which begins with its first day or another, or with its last where it has no such day", scheduleIs(Monthly)),
-	honoured("yearly", "schedule", nothing, "once a year", scheduleIs(Yearly)),
+	honoured("hourly", "schedule", nothing, "once an hour", scheduleIs(schedule.Hourly)),
+	honoured("daily", "schedule", nothing, "once a day, when it begins", scheduleIs(schedule.Daily)),
+	honoured("weekly", "schedule", optional, "once a week, which begins with Sunday (0, or nothing) or another day up to Saturday (6); 7 is refused", scheduleIs(schedule.Weekly)),
+	honoured("monthly", "schedule", optional, "once a month, which begins with its first day or another, or with its last where it has no such day", scheduleIs(schedule.Monthly)),
+	honoured("yearly", "schedule", nothing, "once a year", scheduleIs(schedule.Yearly)),
 	refused("minutes", value, "there is no schedule shorter than an hour", "write hourly, and maxsize for logs that grow faster"),
 	honoured("size", "schedule", value, "when larger than so many bytes, whenever that is; it cannot stand beside a schedule", (*section).setSize),
 

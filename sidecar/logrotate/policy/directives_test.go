@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
 )
 
 // known are the words that logrotate compares with, up to what follows 3.22, and
@@ -39,7 +40,7 @@ func TestTheTableHasAllThatLogrotateKnows(t *testing.T) {
 
 // plain is what a section that says only the necessary makes.
 var plain = Policy{
-	Patterns: []string{"*.log"}, Schedule: Schedule{Every: Daily}, Keep: 3,
+	Patterns: []string{"*.log"}, Schedule: schedule.Schedule{Every: schedule.Daily}, Keep: 3,
 	Compression: Compression{Format: None}, Location: time.UTC,
 }
 
@@ -68,22 +69,22 @@ var uses = []struct {
 	{directive: "rotate", lines: "rotate 7 # days\ndaily", bare: true, refused: "a line of its own"},
 	{directive: "rotate", lines: "rotate\ndaily", bare: true, refused: "its value is missing"},
 	{directive: "rotate", lines: "rotate 4", refused: "says rotate too"},
-	{directive: "hourly", lines: "hourly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = Hourly })},
+	{directive: "hourly", lines: "hourly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = schedule.Hourly })},
 	{directive: "hourly", lines: "hourly = 2\nrotate 3", bare: true, refused: "takes nothing"},
 	{directive: "daily", lines: "daily\nrotate 3", bare: true, want: plain},
 	{directive: "daily", lines: "daily", refused: "says daily too"},
-	{directive: "weekly", lines: "weekly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = Weekly })},
-	{directive: "weekly", lines: "weekly 6\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule = Schedule{Every: Weekly, Weekday: time.Saturday} })},
+	{directive: "weekly", lines: "weekly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = schedule.Weekly })},
+	{directive: "weekly", lines: "weekly 6\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule = schedule.Schedule{Every: schedule.Weekly, Weekday: time.Saturday} })},
 	{directive: "weekly", lines: "weekly 7\nrotate 3", bare: true, refused: "any day"},
 	{directive: "weekly", lines: "weekly 8\nrotate 3", bare: true, refused: `"8" is not a day of the week`},
 	{directive: "weekly", lines: "weekly monday\nrotate 3", bare: true, refused: `"monday" is not a day`},
 	{directive: "weekly", lines: "weekly", refused: "says daily"},
-	{directive: "monthly", lines: "monthly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = Monthly })},
-	{directive: "monthly", lines: "monthly 31\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule = Schedule{Every: Monthly, Day: 31} })},
+	{directive: "monthly", lines: "monthly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = schedule.Monthly })},
+	{directive: "monthly", lines: "monthly 31\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule = schedule.Schedule{Every: schedule.Monthly, Day: 31} })},
 	{directive: "monthly", lines: "monthly 32\nrotate 3", bare: true, refused: "not a day of the month"},
-	{directive: "yearly", lines: "yearly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = Yearly })},
-	{directive: "size", lines: "size = 10M\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every, p.Size = BySize, 10<<20 })},
-	{directive: "size", lines: "size=100k\nrotate 3\nmaxsize 5k", bare: true, want: with(func(p *Policy) { p.Schedule.Every, p.Size = BySize, 5<<10 })},
+	{directive: "yearly", lines: "yearly\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every = schedule.Yearly })},
+	{directive: "size", lines: "size = 10M\nrotate 3", bare: true, want: with(func(p *Policy) { p.Schedule.Every, p.Size = schedule.BySize, 10<<20 })},
+	{directive: "size", lines: "size=100k\nrotate 3\nmaxsize 5k", bare: true, want: with(func(p *Policy) { p.Schedule.Every, p.Size = schedule.BySize, 5<<10 })},
 	{directive: "size", lines: "size 0\nrotate 3", bare: true, refused: "due all the time"},
 	{directive: "size", lines: "size 10m\nrotate 3", bare: true, refused: `"10m" is not a size`},
 	{directive: "size", lines: "size 10M", refused: "only the later would count"},

@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
+)
 
 // File is what Due has to know of a log.
 type File struct {
@@ -18,10 +22,6 @@ const (
 	DueBySize     Reason = "size"
 )
 
-// farAhead is how much later than now a last rotation may be and count. Less than
-// that is a clock put right, or moved to another time zone.
-const farAhead = 25 * time.Hour
-
 // Due says whether a log is to be rotated now.
 func Due(p Policy, f File, now time.Time) (Reason, bool) {
 	if f.Size == 0 && !p.IfEmpty {
@@ -30,7 +30,7 @@ func Due(p Policy, f File, now time.Time) (Reason, bool) {
 	if p.Size > 0 && f.Size > p.Size {
 		return DueBySize, true
 	}
-	if p.Schedule.Every == BySize || f.Size < p.MinSize || Next(p, f.Last, now).After(now) {
+	if p.Schedule.Every == schedule.BySize || f.Size < p.MinSize || Next(p, f.Last, now).After(now) {
 		return "", false
 	}
 	return DueBySchedule, true
@@ -40,11 +40,7 @@ func Due(p Policy, f File, now time.Time) (Reason, bool) {
 // beginning of the period after that. It is not after now when the log is overdue,
 // and zero where there is no schedule but size.
 func Next(p Policy, last, now time.Time) time.Time {
-	if p.Schedule.Every == BySize {
-		return time.Time{}
-	}
-	_, end := p.Schedule.period(credible(last, now), p.location())
-	return end
+	return p.Schedule.Next(last, now, p.location())
 }
 
 // Baseline is what counts as the last rotation of a log, and is to be remembered
@@ -55,15 +51,8 @@ func Next(p Policy, last, now time.Time) time.Time {
 // its period begins with its first line, so that a line written after a month of
 // silence is not rotated away the moment it is written.
 func Baseline(p Policy, f File, now time.Time) time.Time {
-	last := credible(f.Last, now)
+	last := schedule.Credible(f.Last, now)
 	if f.Size == 0 && !p.IfEmpty && now.After(last) {
-		return now
-	}
-	return last
-}
-
-func credible(last, now time.Time) time.Time {
-	if last.IsZero() || last.After(now.Add(farAhead)) {
 		return now
 	}
 	return last

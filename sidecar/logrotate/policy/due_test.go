@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
 )
 
 // at reads "2026-03-29 02:30:00" in a zone, or any time of RFC 3339.
@@ -21,65 +23,67 @@ func at(t testing.TB, text string, in *time.Location) time.Time {
 }
 
 func TestNext(t *testing.T) {
-	weekly := func(day time.Weekday) Schedule { return Schedule{Every: Weekly, Weekday: day} }
+	weekly := func(day time.Weekday) schedule.Schedule {
+		return schedule.Schedule{Every: schedule.Weekly, Weekday: day}
+	}
 	for _, c := range []struct {
 		zone       string
-		schedule   Schedule
+		schedule   schedule.Schedule
 		last, want string
 	}{
-		{"UTC", Schedule{Every: Daily}, "2026-11-27 06:24:12", "2026-11-28T00:00:00Z"},
-		{"UTC", Schedule{Every: Daily}, "2026-11-27 00:00:00", "2026-11-28T00:00:00Z"}, // rotated as the day began
-		{"UTC", Schedule{Every: Daily}, "2026-11-27 23:59:59", "2026-11-28T00:00:00Z"},
-		{"UTC", Schedule{Every: Daily}, "2026-12-31 12:00:00", "2027-01-01T00:00:00Z"},
-		{"UTC", Schedule{Every: Hourly}, "2026-11-27 06:00:00", "2026-11-27T07:00:00Z"},
-		{"UTC", Schedule{Every: Hourly}, "2026-11-27 23:59:59", "2026-11-28T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Daily}, "2026-11-27 06:24:12", "2026-11-28T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Daily}, "2026-11-27 00:00:00", "2026-11-28T00:00:00Z"}, // rotated as the day began
+		{"UTC", schedule.Schedule{Every: schedule.Daily}, "2026-11-27 23:59:59", "2026-11-28T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Daily}, "2026-12-31 12:00:00", "2027-01-01T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Hourly}, "2026-11-27 06:00:00", "2026-11-27T07:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Hourly}, "2026-11-27 23:59:59", "2026-11-28T00:00:00Z"},
 		{"UTC", weekly(time.Sunday), "2026-11-27 06:00:00", "2026-11-29T00:00:00Z"}, // a Friday
 		{"UTC", weekly(time.Monday), "2026-11-27 06:00:00", "2026-11-30T00:00:00Z"},
 		{"UTC", weekly(time.Friday), "2026-11-27 00:00:00", "2026-12-04T00:00:00Z"},
 		{"UTC", weekly(time.Saturday), "2026-11-27 06:00:00", "2026-11-28T00:00:00Z"},
 		{"UTC", weekly(time.Saturday), "2026-12-31 06:00:00", "2027-01-02T00:00:00Z"},
-		{"UTC", Schedule{Every: Monthly}, "2028-02-29 06:00:00", "2028-03-01T00:00:00Z"},
-		{"UTC", Schedule{Every: Monthly, Day: 31}, "2026-01-30 06:00:00", "2026-01-31T00:00:00Z"},
-		{"UTC", Schedule{Every: Monthly, Day: 31}, "2026-01-31 06:00:00", "2026-02-28T00:00:00Z"},
-		{"UTC", Schedule{Every: Monthly, Day: 31}, "2026-02-28 06:00:00", "2026-03-31T00:00:00Z"},
-		{"UTC", Schedule{Every: Monthly, Day: 30}, "2028-02-29 06:00:00", "2028-03-30T00:00:00Z"},
-		{"UTC", Schedule{Every: Monthly, Day: 15}, "2026-12-20 06:00:00", "2027-01-15T00:00:00Z"},
-		{"UTC", Schedule{Every: Yearly}, "2026-11-27 06:00:00", "2027-01-01T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Monthly}, "2028-02-29 06:00:00", "2028-03-01T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Monthly, Day: 31}, "2026-01-30 06:00:00", "2026-01-31T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Monthly, Day: 31}, "2026-01-31 06:00:00", "2026-02-28T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Monthly, Day: 31}, "2026-02-28 06:00:00", "2026-03-31T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Monthly, Day: 30}, "2028-02-29 06:00:00", "2028-03-30T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Monthly, Day: 15}, "2026-12-20 06:00:00", "2027-01-15T00:00:00Z"},
+		{"UTC", schedule.Schedule{Every: schedule.Yearly}, "2026-11-27 06:00:00", "2027-01-01T00:00:00Z"},
 
 		// 23 and 25 hours.
-		{"Europe/Brussels", Schedule{Every: Daily}, "2026-03-28 23:30:00", "2026-03-28T23:00:00Z"},
-		{"Europe/Brussels", Schedule{Every: Daily}, "2026-03-29 00:00:00", "2026-03-29T22:00:00Z"},
-		{"Europe/Brussels", Schedule{Every: Daily}, "2026-10-25 00:00:00", "2026-10-25T23:00:00Z"},
-		{"Europe/Brussels", Schedule{Every: Hourly}, "2026-03-29 01:59:59", "2026-03-29T01:00:00Z"},  // there is no 02:00
-		{"Europe/Brussels", Schedule{Every: Hourly}, "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"}, // 02:30, the first
-		{"Europe/Brussels", Schedule{Every: Hourly}, "2026-10-25T01:30:00Z", "2026-10-25T02:00:00Z"}, // and the second
-		{"Europe/Brussels", Schedule{Every: Monthly}, "2026-10-02 00:00:00", "2026-10-31T23:00:00Z"},
-		{"America/New_York", Schedule{Every: Daily}, "2026-03-08 00:00:00", "2026-03-09T04:00:00Z"},
-		{"America/New_York", Schedule{Every: Daily}, "2026-11-01 00:00:00", "2026-11-02T05:00:00Z"},
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Daily}, "2026-03-28 23:30:00", "2026-03-28T23:00:00Z"},
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Daily}, "2026-03-29 00:00:00", "2026-03-29T22:00:00Z"},
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Daily}, "2026-10-25 00:00:00", "2026-10-25T23:00:00Z"},
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Hourly}, "2026-03-29 01:59:59", "2026-03-29T01:00:00Z"},  // there is no 02:00
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Hourly}, "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"}, // 02:30, the first
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Hourly}, "2026-10-25T01:30:00Z", "2026-10-25T02:00:00Z"}, // and the second
+		{"Europe/Brussels", schedule.Schedule{Every: schedule.Monthly}, "2026-10-02 00:00:00", "2026-10-31T23:00:00Z"},
+		{"America/New_York", schedule.Schedule{Every: schedule.Daily}, "2026-03-08 00:00:00", "2026-03-09T04:00:00Z"},
+		{"America/New_York", schedule.Schedule{Every: schedule.Daily}, "2026-11-01 00:00:00", "2026-11-02T05:00:00Z"},
 		{"America/New_York", weekly(time.Sunday), "2026-11-01 00:00:00", "2026-11-08T05:00:00Z"},
 		// Hours that begin at half past.
-		{"Asia/Kolkata", Schedule{Every: Hourly}, "2026-11-27T06:24:00Z", "2026-11-27T06:30:00Z"},
-		{"Asia/Kolkata", Schedule{Every: Daily}, "2026-11-27T06:24:00Z", "2026-11-27T18:30:00Z"},
-		{"Asia/Kathmandu", Schedule{Every: Hourly}, "2026-11-27T06:24:00Z", "2026-11-27T07:15:00Z"},
+		{"Asia/Kolkata", schedule.Schedule{Every: schedule.Hourly}, "2026-11-27T06:24:00Z", "2026-11-27T06:30:00Z"},
+		{"Asia/Kolkata", schedule.Schedule{Every: schedule.Daily}, "2026-11-27T06:24:00Z", "2026-11-27T18:30:00Z"},
+		{"Asia/Kathmandu", schedule.Schedule{Every: schedule.Hourly}, "2026-11-27T06:24:00Z", "2026-11-27T07:15:00Z"},
 		// Half an hour back, at 02:00 summer time: the hour begins anew.
-		{"Australia/Lord_Howe", Schedule{Every: Hourly}, "2026-04-04T14:30:00Z", "2026-04-04T15:00:00Z"},
-		{"Australia/Lord_Howe", Schedule{Every: Hourly}, "2026-04-04T15:00:00Z", "2026-04-04T15:30:00Z"},
+		{"Australia/Lord_Howe", schedule.Schedule{Every: schedule.Hourly}, "2026-04-04T14:30:00Z", "2026-04-04T15:00:00Z"},
+		{"Australia/Lord_Howe", schedule.Schedule{Every: schedule.Hourly}, "2026-04-04T15:00:00Z", "2026-04-04T15:30:00Z"},
 		// No midnight: the day begins at 01:00.
-		{"America/Sao_Paulo", Schedule{Every: Daily}, "2018-11-03 12:00:00", "2018-11-04T03:00:00Z"},
-		{"America/Sao_Paulo", Schedule{Every: Daily}, "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"},
+		{"America/Sao_Paulo", schedule.Schedule{Every: schedule.Daily}, "2018-11-03 12:00:00", "2018-11-04T03:00:00Z"},
+		{"America/Sao_Paulo", schedule.Schedule{Every: schedule.Daily}, "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"},
 		// Midnight and back to 23:00 of the day before: the day ends once.
-		{"America/Sao_Paulo", Schedule{Every: Daily}, "2018-02-17T12:00:00Z", "2018-02-18T03:00:00Z"},
+		{"America/Sao_Paulo", schedule.Schedule{Every: schedule.Daily}, "2018-02-17T12:00:00Z", "2018-02-18T03:00:00Z"},
 		// One minute past midnight, and back over it.
-		{"America/St_Johns", Schedule{Every: Daily}, "2010-11-06 12:00:00", "2010-11-07T02:30:00Z"},
-		{"America/St_Johns", Schedule{Every: Daily}, "2010-11-07T02:30:30Z", "2010-11-08T03:30:00Z"},
+		{"America/St_Johns", schedule.Schedule{Every: schedule.Daily}, "2010-11-06 12:00:00", "2010-11-07T02:30:00Z"},
+		{"America/St_Johns", schedule.Schedule{Every: schedule.Daily}, "2010-11-07T02:30:30Z", "2010-11-08T03:30:00Z"},
 		// Back from 01:00 to midnight, which is there twice.
-		{"Africa/Tunis", Schedule{Every: Daily}, "1990-09-29 12:00:00", "1990-09-29T22:00:00Z"},
-		{"Africa/Tunis", Schedule{Every: Daily}, "1990-09-29T22:00:00Z", "1990-09-30T23:00:00Z"},
-		{"America/Havana", Schedule{Every: Daily}, "2026-10-31 12:00:00", "2026-11-01T04:00:00Z"},
-		{"America/Havana", Schedule{Every: Daily}, "2026-11-01T05:30:00Z", "2026-11-02T05:00:00Z"},
+		{"Africa/Tunis", schedule.Schedule{Every: schedule.Daily}, "1990-09-29 12:00:00", "1990-09-29T22:00:00Z"},
+		{"Africa/Tunis", schedule.Schedule{Every: schedule.Daily}, "1990-09-29T22:00:00Z", "1990-09-30T23:00:00Z"},
+		{"America/Havana", schedule.Schedule{Every: schedule.Daily}, "2026-10-31 12:00:00", "2026-11-01T04:00:00Z"},
+		{"America/Havana", schedule.Schedule{Every: schedule.Daily}, "2026-11-01T05:30:00Z", "2026-11-02T05:00:00Z"},
 		// A day that was left out.
-		{"Pacific/Apia", Schedule{Every: Daily}, "2011-12-29 12:00:00", "2011-12-30T10:00:00Z"},
-		{"Pacific/Apia", Schedule{Every: Daily}, "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"},
+		{"Pacific/Apia", schedule.Schedule{Every: schedule.Daily}, "2011-12-29 12:00:00", "2011-12-30T10:00:00Z"},
+		{"Pacific/Apia", schedule.Schedule{Every: schedule.Daily}, "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"},
 		{"Pacific/Apia", weekly(time.Friday), "2011-12-29 12:00:00", "2011-12-30T10:00:00Z"}, // the Friday is not there
 	} {
 		in := zone(t, c.zone)
@@ -89,7 +93,7 @@ func TestNext(t *testing.T) {
 			t.Errorf("%s, %s, last %s: next %s, want %s", c.zone, c.schedule, last, got, want)
 		}
 	}
-	if got := Next(Policy{Schedule: Schedule{Every: BySize}}, time.Now(), time.Now()); !got.IsZero() {
+	if got := Next(Policy{Schedule: schedule.Schedule{Every: schedule.BySize}}, time.Now(), time.Now()); !got.IsZero() {
 		t.Errorf("by size: %s", got)
 	}
 }
@@ -119,8 +123,8 @@ func TestDue(t *testing.T) {
 		"larger":                      {Policy{Size: 10}, File{11, today}, DueBySize},
 		"larger, less than least":     {Policy{Size: 10, MinSize: 100}, File{11, today}, DueBySize},
 		"both":                        {Policy{Size: 10}, File{11, yesterday}, DueBySize},
-		"only size, large":            {Policy{Schedule: Schedule{Every: BySize}, Size: 10}, File{11, today}, DueBySize},
-		"only size, small":            {Policy{Schedule: Schedule{Every: BySize}, Size: 10}, File{10, yesterday}, ""},
+		"only size, large":            {Policy{Schedule: schedule.Schedule{Every: schedule.BySize}, Size: 10}, File{11, today}, DueBySize},
+		"only size, small":            {Policy{Schedule: schedule.Schedule{Every: schedule.BySize}, Size: 10}, File{10, yesterday}, ""},
 	} {
 		got, due := Due(c.policy, c.file, now)
 		if got != c.want || due != (c.want != "") {
@@ -151,9 +155,9 @@ func TestBaseline(t *testing.T) {
 	}
 }
 
-var walked = []Schedule{
-	{Every: Hourly}, {Every: Daily}, {Every: Weekly}, {Every: Weekly, Weekday: time.Monday}, {Every: Monthly},
-	{Every: Monthly, Day: 31}, {Every: Yearly},
+var walked = []schedule.Schedule{
+	{Every: schedule.Hourly}, {Every: schedule.Daily}, {Every: schedule.Weekly}, {Every: schedule.Weekly, Weekday: time.Monday}, {Every: schedule.Monthly},
+	{Every: schedule.Monthly, Day: 31}, {Every: schedule.Yearly},
 }
 
 var walkedZones = []string{
@@ -184,17 +188,17 @@ func TestPeriodsFollowEachOther(t *testing.T) {
 		}
 		for _, s := range walked {
 			for _, moment := range moments {
-				start, end := s.period(moment, in)
+				start, end := s.Period(moment, in)
 				if start.After(moment) || !end.After(moment) {
 					t.Fatalf("%s, %s: %s is not in %s to %s", name, s, moment.In(in), start, end)
 				}
 				within := start.Add(time.Duration(random.Int64N(int64(end.Sub(start)))))
 				for _, other := range []time.Time{start, end.Add(-1), within} {
-					if a, b := s.period(other, in); !a.Equal(start) || !b.Equal(end) {
+					if a, b := s.Period(other, in); !a.Equal(start) || !b.Equal(end) {
 						t.Fatalf("%s, %s: %s is in %s to %s, and %s in %s to %s", name, s, moment.In(in), start, end, other, a, b)
 					}
 				}
-				if after, _ := s.period(end, in); !after.Equal(end) {
+				if after, _ := s.Period(end, in); !after.Equal(end) {
 					t.Fatalf("%s, %s: %s follows %s to %s", name, s, after, start, end)
 				}
 			}
@@ -220,8 +224,8 @@ func TestRandomWalks(t *testing.T) {
 				step = time.Duration(random.Int64N(int64(60 * 24 * time.Hour)))
 			}
 			now = now.Add(step)
-			was, _ := s.period(before, in)
-			is, _ := s.period(now, in)
+			was, _ := s.Period(before, in)
+			is, _ := s.Period(now, in)
 			if !Baseline(p, file, now).Equal(file.Last) {
 				t.Fatalf("a clock that is right is not believed: %v at %s", file, now)
 			}
@@ -270,7 +274,7 @@ func TestClocksThatJump(t *testing.T) {
 				}
 				// From here to the end of the second period from now (that of the jump
 				// may be covered, at most 25 hours ahead) it has to be due.
-				_, end := s.period(now.Add(farAhead), time.UTC)
+				_, end := s.Period(now.Add(25*time.Hour), time.UTC)
 				rotations = 0
 				now = end
 				look()

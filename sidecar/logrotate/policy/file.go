@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/sidecar/setting"
 )
 
 // Limits of what ParseFile reads, so that a wrong file costs neither memory nor
@@ -29,7 +30,7 @@ const (
 func ParseFile(name, text, folder string, zone *time.Location) (Policies, problem.List) {
 	r := &reading{name: name, folder: path.Clean(folder), text: text, line: 1, global: &section{said: map[string]where{}}, patterns: map[string]int{}}
 	if len(text) > LargestFile {
-		r.tell(1, wrong("mount the configuration itself", "it has %d bytes, more than %d: that is no configuration", len(text), LargestFile))
+		r.tell(1, setting.Wrong("mount the configuration itself", "it has %d bytes, more than %d: that is no configuration", len(text), LargestFile))
 		return Policies{}, r.problems
 	}
 	for r.at < len(r.text) && !r.full {
@@ -66,8 +67,8 @@ type reading struct {
 
 func (r *reading) place(line int) string { return fmt.Sprintf("%s:%d", r.name, line) }
 
-func (r *reading) tell(line int, f *fault) {
-	told := problem.Problem{ID: "logrotate-file", Where: r.place(line), What: f.what, Fix: f.fix}
+func (r *reading) tell(line int, f *setting.Fault) {
+	told := problem.Problem{ID: "logrotate-file", Where: r.place(line), What: f.What, Fix: f.Fix}
 	for _, other := range r.problems {
 		if other == told { // of a line outside all sections, which matters to each
 			return
@@ -97,7 +98,7 @@ func (r *reading) statement() {
 	case letter(c):
 		r.word()
 	default:
-		r.tell(r.line, wrong("write a directive, or a path in quotation marks where it needs them", "%s begins neither a directive nor an absolute path", shown(strings.TrimSpace(r.rest()))))
+		r.tell(r.line, setting.Wrong("write a directive, or a path in quotation marks where it needs them", "%s begins neither a directive nor an absolute path", setting.Shown(strings.TrimSpace(r.rest()))))
 	}
 }
 
@@ -118,15 +119,15 @@ func (r *reading) word() {
 	}
 	name, line := r.text[start:r.at], r.line
 	if r.at < len(r.text) && !strings.ContainsRune(" \t\r\n=}", rune(r.text[r.at])) {
-		r.tell(line, wrong("write one of the words of logrotate, and a space behind it", "%s is no directive", shown(name+firstWord(r.rest()))))
+		r.tell(line, setting.Wrong("write one of the words of logrotate, and a space behind it", "%s is no directive", setting.Shown(name+firstWord(r.rest()))))
 		return
 	}
 	one, is := findDirective(name)
 	if !is {
 		r.rest()
-		f := wrong("take it out, or spell it as logrotate(8) does", "%s is no directive of logrotate", shown(name))
+		f := setting.Wrong("take it out, or spell it as logrotate(8) does", "%s is no directive of logrotate", setting.Shown(name))
 		if known, is := findDirective(strings.ToLower(name)); is {
-			f.fix = "write " + known.Name
+			f.Fix = "write " + known.Name
 		}
 		r.tell(line, f)
 		return
@@ -136,7 +137,7 @@ func (r *reading) word() {
 		f = r.apply(one, argument, line)
 	}
 	if f != nil {
-		r.tell(line, &fault{one.Name + ": " + f.what, f.fix})
+		r.tell(line, setting.Wrong(f.Fix, "%s: %s", one.Name, f.What))
 	}
 }
 
@@ -146,11 +147,11 @@ func firstWord(text string) string {
 }
 
 // argument reads what stands behind a directive.
-func (r *reading) argument(one directive) (string, *fault) {
+func (r *reading) argument(one directive) (string, *setting.Fault) {
 	switch one.takes {
 	case nothing:
 		if behind := strings.TrimLeft(r.text[r.at:], " \t"); strings.HasPrefix(behind, "=") {
-			return "", wrong("write the word alone", "it takes nothing behind it, and there is %s", shown(strings.TrimSpace(r.rest())))
+			return "", setting.Wrong("write the word alone", "it takes nothing behind it, and there is %s", setting.Shown(strings.TrimSpace(r.rest())))
 		}
 		return "", nil
 	case script:
@@ -163,13 +164,13 @@ func (r *reading) argument(one directive) (string, *fault) {
 	}
 	argument = strings.TrimSpace(strings.TrimPrefix(argument, "="))
 	if argument == "" && one.takes == value {
-		return "", wrong("write it on the same line", "its value is missing")
+		return "", setting.Wrong("write it on the same line", "its value is missing")
 	}
 	return argument, nil
 }
 
 // script passes over the lines of one, up to and with its endscript.
-func (r *reading) script() *fault {
+func (r *reading) script() *setting.Fault {
 	r.rest()
 	for r.at < len(r.text) {
 		r.at++ // the end of the line before
@@ -178,17 +179,17 @@ func (r *reading) script() *fault {
 			return nil
 		}
 	}
-	return wrong("take it out, with all lines of the script", "no line with endscript follows, so all that does is its script")
+	return setting.Wrong("take it out, with all lines of the script", "no line with endscript follows, so all that does is its script")
 }
 
 // apply puts a directive into the section it stands in.
-func (r *reading) apply(one directive, argument string, line int) *fault {
+func (r *reading) apply(one directive, argument string, line int) *setting.Fault {
 	into := r.inner
 	if into == nil {
 		into = r.global
 	}
 	if r.inner != nil && (one.Name == "tabooext" || one.Name == "taboopat") {
-		return wrong("take it out", "it cannot stand in a section")
+		return setting.Wrong("take it out", "it cannot stand in a section")
 	}
 	if f := into.conflict(one, line); f != nil {
 		return f
@@ -214,10 +215,10 @@ func (r *reading) finish() {
 			ID: "logrotate-file", Where: r.place(r.line), What: fmt.Sprintf("there are %d problems or more, and what follows is not read", mostProblems), Fix: "mend the others first",
 		}
 	case r.inner != nil:
-		r.tell(r.inner.line, wrong("write } on a line of its own behind its last directive", "the section that begins here does not end"))
+		r.tell(r.inner.line, setting.Wrong("write } on a line of its own behind its last directive", "the section that begins here does not end"))
 	case r.unused.line != 0:
-		r.tell(r.unused.line, wrong("write it before the sections it is for, or in them", "%s: no section follows, so it would do nothing", r.unused.name))
+		r.tell(r.unused.line, setting.Wrong("write it before the sections it is for, or in them", "%s: no section follows, so it would do nothing", r.unused.name))
 	case len(r.policies.List) == 0 && len(r.problems) == 0:
-		r.tell(r.line, wrong(fmt.Sprintf("write a section, as %s/*.log { daily rotate 10 } with each word on its own line, or take the file away for the settings to count", r.folder), "it names no log"))
+		r.tell(r.line, setting.Wrong(fmt.Sprintf("write a section, as %s/*.log { daily rotate 10 } with each word on its own line, or take the file away for the settings to count", r.folder), "it names no log"))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
 )
 
 const upstream = `/var/log/inmanta/*.log /var/log/inmanta/*.out /var/log/inmanta/*.err {
@@ -20,7 +22,7 @@ const upstream = `/var/log/inmanta/*.log /var/log/inmanta/*.out /var/log/inmanta
 func TestTheConfigurationOfTheOrchestrator(t *testing.T) {
 	got, problems := ParseFile("logrotate.conf", upstream, "/var/log/inmanta", time.UTC)
 	want := []Policy{{
-		Patterns: []string{"*.log", "*.out", "*.err"}, Schedule: Schedule{Every: Daily}, Keep: 10,
+		Patterns: []string{"*.log", "*.out", "*.err"}, Schedule: schedule.Schedule{Every: schedule.Daily}, Keep: 10,
 		Compression: Compression{Gzip, 6}, Create: 0o644, Location: time.UTC,
 	}}
 	if len(problems) > 0 || !reflect.DeepEqual(got.List, want) {
@@ -39,11 +41,11 @@ var sections = map[string]struct {
 		text: "# for all\nweekly\nrotate 3\ncompress\ntabooext + .x\ntaboopat *y\n\n/logs/a {\n}\n/logs/b {\n daily\n nocompress\n}\nrotate 9\n/logs/c {}\n",
 		want: []Policy{
 			with(func(p *Policy) {
-				p.Patterns, p.Schedule.Every, p.Compression = []string{"a"}, Weekly, Compression{Gzip, 6}
+				p.Patterns, p.Schedule.Every, p.Compression = []string{"a"}, schedule.Weekly, Compression{Gzip, 6}
 			}),
 			with(func(p *Policy) { p.Patterns = []string{"b"} }),
 			with(func(p *Policy) {
-				p.Patterns, p.Schedule.Every, p.Compression, p.Keep = []string{"c"}, Weekly, Compression{Gzip, 6}, 9
+				p.Patterns, p.Schedule.Every, p.Compression, p.Keep = []string{"c"}, schedule.Weekly, Compression{Gzip, 6}, 9
 			}),
 		},
 	},
@@ -53,13 +55,13 @@ var sections = map[string]struct {
 	},
 	"minsize outside is for those with a schedule": {
 		text: "minsize 1k\nrotate 3\n/logs/*.log {\nsize 1M\n}\n",
-		want: []Policy{with(func(p *Policy) { p.Schedule.Every, p.Size, p.MinSize = BySize, 1<<20, 1<<10 })},
+		want: []Policy{with(func(p *Policy) { p.Schedule.Every, p.Size, p.MinSize = schedule.BySize, 1<<20, 1<<10 })},
 	},
 	"one line":         {text: "rotate 3\n/logs/*.log { daily notifempty # both\n}", want: []Policy{plain}},
 	"one line, closed": {text: "/logs/*.log { daily rotate 3 }", want: []Policy{plain}},
 	"stuck together":   {text: "rotate 3\n/logs/*.log{daily}", want: []Policy{plain}},
 	"two values":       {text: "/logs/*.log { rotate 3 daily }", problems: []string{`1 rotate: "3 daily" is not a number`, "1 it does not say when"}},
-	"weekly, closed":   {text: "rotate 3\n/logs/*.log { weekly }", want: []Policy{with(func(p *Policy) { p.Schedule.Every = Weekly })}},
+	"weekly, closed":   {text: "rotate 3\n/logs/*.log { weekly }", want: []Policy{with(func(p *Policy) { p.Schedule.Every = schedule.Weekly })}},
 	"windows":          {text: "/logs/*.log {\r\n\tdaily\r\n\trotate 3\r\n}\r\n", want: []Policy{plain}},
 	"paths over lines": {
 		text: "/logs/*.log\n# not these {\n \"/logs//with space\" '/logs/[!a]*.out' /logs/x\\*\\\\ /logs/../logs/y\n{\ndaily\nrotate 3\n}\n",
@@ -69,7 +71,7 @@ var sections = map[string]struct {
 	},
 	"the same in two, on purpose": {
 		text: "daily\nrotate 3\n/logs/*.log {\n}\n/logs/*.log {\nignoreduplicates\nhourly\n}\n",
-		want: []Policy{plain, with(func(p *Policy) { p.Schedule.Every = Hourly })},
+		want: []Policy{plain, with(func(p *Policy) { p.Schedule.Every = schedule.Hourly })},
 	},
 	"the same in two": {
 		text:     "daily\nrotate 3\n/logs/*.log {\n}\n/logs/*.log {\n}\n",
@@ -151,7 +153,7 @@ func TestFirstMatchWins(t *testing.T) {
 
 func TestSchedulesAreWrittenAsTheyAreRead(t *testing.T) {
 	for _, text := range []string{"hourly", "daily", "weekly", "weekly 1", "monthly", "monthly 31", "yearly", "size"} {
-		if got, f := parseSchedule(words(text)); f != nil || got.String() != text {
+		if got, f := schedule.Parse(schedule.Words(text)); f != nil || got.String() != text {
 			t.Errorf("%s: %s, %v", text, got, f)
 		}
 	}

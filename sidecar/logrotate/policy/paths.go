@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/inmanta/inmanta-docker/sidecar/setting"
 )
 
 // open reads the paths that a section begins with, up to its brace. It goes on
@@ -12,7 +14,7 @@ func (r *reading) open() {
 	line := r.line
 	header, f := r.header()
 	if r.inner != nil {
-		r.tell(r.inner.line, wrong(fmt.Sprintf("write } on a line of its own before line %d", line), "the section that begins here does not end before the next"))
+		r.tell(r.inner.line, setting.Wrong(fmt.Sprintf("write } on a line of its own before line %d", line), "the section that begins here does not end before the next"))
 	}
 	r.inner, r.unused = nil, where{}
 	if f != nil {
@@ -38,7 +40,7 @@ func (r *reading) open() {
 
 // header takes everything up to the brace, over lines, those of comments left
 // out.
-func (r *reading) header() (string, *fault) {
+func (r *reading) header() (string, *setting.Fault) {
 	var lines []string
 	for first := true; ; first = false {
 		line := r.rest()
@@ -46,7 +48,7 @@ func (r *reading) header() (string, *fault) {
 		if brace := strings.IndexAny(line, "{}"); brace >= 0 && !comment {
 			r.at -= len(line) - brace - 1
 			if line[brace] == '}' {
-				return "", wrong("write { behind the last path", "the paths of the section have no { behind them")
+				return "", setting.Wrong("write { behind the last path", "the paths of the section have no { behind them")
 			}
 			return strings.Join(append(lines, line[:brace]), "\n"), nil
 		}
@@ -54,7 +56,7 @@ func (r *reading) header() (string, *fault) {
 			lines = append(lines, line)
 		}
 		if r.at >= len(r.text) {
-			return "", wrong("write { behind the last path", "the paths of the section have no { behind them")
+			return "", setting.Wrong("write { behind the last path", "the paths of the section have no { behind them")
 		}
 		r.at++
 		r.line++
@@ -62,7 +64,7 @@ func (r *reading) header() (string, *fault) {
 }
 
 // split takes paths apart as a shell does, with ', " and \.
-func split(text string) ([]string, *fault) {
+func split(text string) ([]string, *setting.Fault) {
 	var all []string
 	var one strings.Builder
 	within, quote := false, byte(0)
@@ -70,7 +72,7 @@ func split(text string) ([]string, *fault) {
 		switch c := text[i]; {
 		case c == '\\' && quote != '\'':
 			if i++; i == len(text) {
-				return nil, wrong("write a character behind it, or take it out", "the paths end with a \\")
+				return nil, setting.Wrong("write a character behind it, or take it out", "the paths end with a \\")
 			}
 			// What a quoted character means to a pattern stays quoted there.
 			if strings.IndexByte(`*?[]\`, text[i]) >= 0 {
@@ -94,7 +96,7 @@ func split(text string) ([]string, *fault) {
 		}
 	}
 	if quote != 0 {
-		return nil, wrong("close it", "a quotation mark (%c) is open at the end of the paths", quote)
+		return nil, setting.Wrong("close it", "a quotation mark (%c) is open at the end of the paths", quote)
 	}
 	if within {
 		all = append(all, one.String())
@@ -103,14 +105,14 @@ func split(text string) ([]string, *fault) {
 }
 
 // pattern is what a path says of the names of logs.
-func (r *reading) pattern(full string) (string, *fault) {
+func (r *reading) pattern(full string) (string, *setting.Fault) {
 	fix := fmt.Sprintf("write %s/ and the name of a log or a pattern, as %s/*.log", r.folder, r.folder)
 	folder, name := path.Split(full)
 	if !strings.HasPrefix(full, "/") {
-		return "", wrong(fix, "%s is not an absolute path", shown(full))
+		return "", setting.Wrong(fix, "%s is not an absolute path", setting.Shown(full))
 	}
 	if path.Clean(folder) != r.folder {
-		return "", wrong(fix, "%s is not in %s, and the logs in there are all that the sidecar rotates", shown(full), r.folder)
+		return "", setting.Wrong(fix, "%s is not in %s, and the logs in there are all that the sidecar rotates", setting.Shown(full), r.folder)
 	}
 	return glob(name)
 }
@@ -118,10 +120,10 @@ func (r *reading) pattern(full string) (string, *fault) {
 // close ends a section.
 func (r *reading) close() {
 	if behind := strings.TrimSpace(r.rest()); behind != "" {
-		r.tell(r.line, wrong("write it on the next line", "behind the } there is %s", shown(behind)))
+		r.tell(r.line, setting.Wrong("write it on the next line", "behind the } there is %s", setting.Shown(behind)))
 	}
 	if r.inner == nil {
-		r.tell(r.line, wrong("take it out, or write the paths of the section and { before it", "a } without a section"))
+		r.tell(r.line, setting.Wrong("take it out, or write the paths of the section and { before it", "a } without a section"))
 		return
 	}
 	done := r.inner
@@ -129,7 +131,7 @@ func (r *reading) close() {
 	for _, pattern := range done.patterns {
 		before, is := r.patterns[pattern]
 		if is && !done.ignoreDuplicates {
-			r.tell(done.line, wrong("take it out here or there, or write ignoreduplicates in this section", "the section that begins in line %d has the pattern %s too, and would have its logs", before, shown(pattern)))
+			r.tell(done.line, setting.Wrong("take it out here or there, or write ignoreduplicates in this section", "the section that begins in line %d has the pattern %s too, and would have its logs", before, setting.Shown(pattern)))
 		}
 		if !is {
 			r.patterns[pattern] = done.line

@@ -6,6 +6,9 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
+	"github.com/inmanta/inmanta-docker/sidecar/setting"
 )
 
 // Policies are all policies of one folder of logs.
@@ -31,7 +34,7 @@ type Policy struct {
 	// Patterns are globs in the form of path.Match on the names of logs within
 	// the folder; a log matches when one of them does.
 	Patterns []string
-	Schedule Schedule
+	Schedule schedule.Schedule
 	// Size is how many bytes a log may have: a larger one is rotated whatever
 	// the schedule. 0 is no limit, which a schedule of BySize never has.
 	Size int64
@@ -119,35 +122,35 @@ var (
 )
 
 // compression checks a format and a level, of which 0 is the usual one.
-func compression(format Format, level int) (Compression, *fault) {
+func compression(format Format, level int) (Compression, *setting.Fault) {
 	highest, is := highestLevel[format]
 	switch {
 	case format == None && level == 0:
 		return Compression{Format: None}, nil
 	case format == None:
-		return Compression{}, wrong("write none alone, or gzip or zstd with the level", "none has no level")
+		return Compression{}, setting.Wrong("write none alone, or gzip or zstd with the level", "none has no level")
 	case !is:
-		return Compression{}, wrong("write gzip or zstd, with a level if the usual is not right, as gzip:6, or none", "%s is no compression that there is here", shown(string(format)))
+		return Compression{}, setting.Wrong("write gzip or zstd, with a level if the usual is not right, as gzip:6, or none", "%s is no compression that there is here", setting.Shown(string(format)))
 	case level == 0:
 		level = usualLevel[format]
 	case level < 0 || level > highest:
-		return Compression{}, wrong(fmt.Sprintf("write a level of 1 to %d", highest), "%s has no level %d", format, level)
+		return Compression{}, setting.Wrong(fmt.Sprintf("write a level of 1 to %d", highest), "%s has no level %d", format, level)
 	}
 	return Compression{format, level}, nil
 }
 
 // glob turns a glob of glob(7) into one of path.Match.
-func glob(pattern string) (string, *fault) {
+func glob(pattern string) (string, *setting.Fault) {
 	const fix = "write the name of a log, or a pattern of such names as *.log"
 	switch {
 	case pattern == "":
-		return "", wrong(fix, "it names no log")
+		return "", setting.Wrong(fix, "it names no log")
 	case strings.HasPrefix(pattern, "."):
-		return "", wrong(fix, "%s is a hidden file, and those are the sidecar's own", shown(pattern))
+		return "", setting.Wrong(fix, "%s is a hidden file, and those are the sidecar's own", setting.Shown(pattern))
 	case strings.Contains(pattern, "/"):
-		return "", wrong(fix, "%s names a folder, and only logs in the log folder itself are rotated", shown(pattern))
+		return "", setting.Wrong(fix, "%s names a folder, and only logs in the log folder itself are rotated", setting.Shown(pattern))
 	case strings.Contains(pattern, "[:"), strings.Contains(pattern, "[="), strings.Contains(pattern, "[."):
-		return "", wrong("write the characters themselves, as [a-z]", "%s has a class of characters by name", shown(pattern))
+		return "", setting.Wrong("write the characters themselves, as [a-z]", "%s has a class of characters by name", setting.Shown(pattern))
 	}
 	var out strings.Builder
 	for i := 0; i < len(pattern); i++ {
@@ -163,7 +166,7 @@ func glob(pattern string) (string, *fault) {
 		}
 	}
 	if _, err := path.Match(out.String(), "x"); err != nil {
-		return "", wrong("close each [, and put something between [ and ]", "%s is no pattern", shown(pattern))
+		return "", setting.Wrong("close each [, and put something between [ and ]", "%s is no pattern", setting.Shown(pattern))
 	}
 	return out.String(), nil
 }

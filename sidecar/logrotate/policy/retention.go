@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
 )
 
 // Archive is what retention has to know of a file that a rotation left.
@@ -50,10 +52,10 @@ func Expired(p Policy, archives []Archive, now time.Time) []int {
 
 // belongs identifies what archives of one time count as.
 func (p Policy) belongs(t time.Time) time.Time {
-	if p.Schedule.Every == BySize {
+	if p.Schedule.Every == schedule.BySize {
 		return t
 	}
-	start, _ := p.Schedule.period(t.Add(-1), p.location())
+	start, _ := p.Schedule.Period(t.Add(-1), p.location())
 	return start
 }
 

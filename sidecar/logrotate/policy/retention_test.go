@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
 )
 
 func TestExpired(t *testing.T) {
@@ -38,12 +40,12 @@ func TestExpired(t *testing.T) {
 		"in the future":              {with(func(p *Policy) { p.MaxAge = 3 }), []Archive{archive("2027-11-01 12:00:00")}, nil},
 		"held stays and counts":      {daily, []Archive{nov(1), held(nov(2)), nov(3), nov(4)}, []int{0}},
 		"held newest counts":         {daily, []Archive{nov(1), nov(2), held(nov(3))}, []int{0}},
-		"by the hour":                {with(func(p *Policy) { p.Schedule.Every = Hourly }), []Archive{archive("2026-11-03 01:30:00"), archive("2026-11-03 02:30:00"), archive("2026-11-03 03:30:00")}, []int{0}},
-		"by the week":                {with(func(p *Policy) { p.Schedule.Every = Weekly }), []Archive{nov(1), nov(8), nov(14), nov(21)}, []int{0}},
-		"by the month":               {with(func(p *Policy) { p.Schedule.Every, p.Keep = Monthly, 1 }), []Archive{archive("2026-10-31 12:00:00"), nov(1), nov(30)}, []int{0}},
-		"only by size":               {with(func(p *Policy) { p.Schedule.Every = BySize }), []Archive{archive("2026-11-03 01:00:00"), archive("2026-11-03 01:00:01"), archive("2026-11-03 01:00:02")}, []int{0}},
-		"parts are one":              {with(func(p *Policy) { p.Schedule.Every = BySize }), []Archive{nov(1), part(nov(2), 2), part(nov(2), 1), nov(3)}, []int{0}},
-		"parts in order":             {with(func(p *Policy) { p.Schedule.Every, p.Keep = BySize, 0 }), []Archive{part(nov(2), 2), part(nov(2), 1), nov(1)}, []int{2, 1, 0}},
+		"by the hour":                {with(func(p *Policy) { p.Schedule.Every = schedule.Hourly }), []Archive{archive("2026-11-03 01:30:00"), archive("2026-11-03 02:30:00"), archive("2026-11-03 03:30:00")}, []int{0}},
+		"by the week":                {with(func(p *Policy) { p.Schedule.Every = schedule.Weekly }), []Archive{nov(1), nov(8), nov(14), nov(21)}, []int{0}},
+		"by the month":               {with(func(p *Policy) { p.Schedule.Every, p.Keep = schedule.Monthly, 1 }), []Archive{archive("2026-10-31 12:00:00"), nov(1), nov(30)}, []int{0}},
+		"only by size":               {with(func(p *Policy) { p.Schedule.Every = schedule.BySize }), []Archive{archive("2026-11-03 01:00:00"), archive("2026-11-03 01:00:01"), archive("2026-11-03 01:00:02")}, []int{0}},
+		"parts are one":              {with(func(p *Policy) { p.Schedule.Every = schedule.BySize }), []Archive{nov(1), part(nov(2), 2), part(nov(2), 1), nov(3)}, []int{0}},
+		"parts in order":             {with(func(p *Policy) { p.Schedule.Every, p.Keep = schedule.BySize, 0 }), []Archive{part(nov(2), 2), part(nov(2), 1), nov(1)}, []int{2, 1, 0}},
 	} {
 		if got := Expired(c.policy, c.archives, at(t, "2026-11-27 06:24:12", in)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
@@ -86,7 +88,7 @@ func TestRetentionAtRandom(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 5))
 		p := Policy{Schedule: walked[random.IntN(len(walked))], Keep: random.IntN(6), Location: zone(t, walkedZones[random.IntN(len(walkedZones))])}
 		if random.IntN(4) == 0 {
-			p.Schedule.Every = BySize
+			p.Schedule.Every = schedule.BySize
 		}
 		archives := make([]Archive, random.IntN(40))
 		for i := range archives {

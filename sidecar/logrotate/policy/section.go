@@ -6,6 +6,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
+	"github.com/inmanta/inmanta-docker/sidecar/setting"
 )
 
 // section is what directives have said: those outside all sections, of which each
@@ -18,7 +21,7 @@ type section struct {
 	at int
 
 	patterns         []string
-	schedule         Schedule
+	schedule         schedule.Schedule
 	scheduled        bool
 	threshold        int64 // of size
 	maxSize, minSize int64
@@ -55,57 +58,57 @@ func (s *section) within(line int) *section {
 	return &inner
 }
 
-func (s *section) setRotate(text string) (f *fault) {
-	s.keep, f = parseKeep(text)
+func (s *section) setRotate(text string) (f *setting.Fault) {
+	s.keep, f = setting.Keep("rotations")(text)
 	s.keeps = true
 	return f
 }
 
-func (s *section) setMaxAge(text string) (f *fault) {
-	s.maxAge, f = parseDays(text)
+func (s *section) setMaxAge(text string) (f *setting.Fault) {
+	s.maxAge, f = setting.Days(text)
 	return f
 }
 
-func (s *section) setMinSize(text string) (f *fault) {
-	s.minSize, f = parseSize(text)
+func (s *section) setMinSize(text string) (f *setting.Fault) {
+	s.minSize, f = setting.Size(text)
 	return f
 }
 
-func (s *section) setMaxSize(text string) (f *fault) {
-	s.maxSize, f = parseSize(text)
+func (s *section) setMaxSize(text string) (f *setting.Fault) {
+	s.maxSize, f = setting.Size(text)
 	return f
 }
 
-func (s *section) setSize(text string) (f *fault) {
-	s.schedule, s.scheduled = Schedule{Every: BySize}, true
-	if s.threshold, f = parseSize(text); f == nil && s.threshold == 0 {
-		return wrong("write the size to rotate at, as 10M", "a log of 0 bytes would be due all the time")
+func (s *section) setSize(text string) (f *setting.Fault) {
+	s.schedule, s.scheduled = schedule.Schedule{Every: schedule.BySize}, true
+	if s.threshold, f = setting.Size(text); f == nil && s.threshold == 0 {
+		return setting.Wrong("write the size to rotate at, as 10M", "a log of 0 bytes would be due all the time")
 	}
 	return f
 }
 
 // scheduleIs and those like it are for directives that differ in what they set.
-func scheduleIs(every Every) func(*section, string) *fault {
-	return func(s *section, argument string) (f *fault) {
-		s.schedule, f = parseSchedule(every.String(), argument)
+func scheduleIs(every schedule.Every) func(*section, string) *setting.Fault {
+	return func(s *section, argument string) (f *setting.Fault) {
+		s.schedule, f = schedule.Parse(every.String(), argument)
 		s.scheduled = true
 		return f
 	}
 }
 
-func ifEmptyIs(is bool) func(*section, string) *fault {
-	return func(s *section, _ string) *fault { s.ifEmpty = is; return nil }
+func ifEmptyIs(is bool) func(*section, string) *setting.Fault {
+	return func(s *section, _ string) *setting.Fault { s.ifEmpty = is; return nil }
 }
 
-func compressIs(is bool) func(*section, string) *fault {
-	return func(s *section, _ string) *fault { s.compress = is; return nil }
+func compressIs(is bool) func(*section, string) *setting.Fault {
+	return func(s *section, _ string) *setting.Fault { s.compress = is; return nil }
 }
 
-func copyTruncateIs(is bool) func(*section, string) *fault {
-	return func(s *section, _ string) *fault { s.copyTruncate = is; return nil }
+func copyTruncateIs(is bool) func(*section, string) *setting.Fault {
+	return func(s *section, _ string) *setting.Fault { s.copyTruncate = is; return nil }
 }
 
-func (s *section) setIgnoreDuplicates(string) *fault {
+func (s *section) setIgnoreDuplicates(string) *setting.Fault {
 	s.ignoreDuplicates = true
 	return nil
 }
@@ -114,45 +117,45 @@ func (s *section) setIgnoreDuplicates(string) *fault {
 const account = "inmanta"
 
 // owners checks the user and group that are named behind su and create.
-func owners(names []string) *fault {
+func owners(names []string) *setting.Fault {
 	for _, name := range names {
 		if strings.Trim(name, `"'`) != account {
-			return wrong("write inmanta inmanta", "the sidecar is the user inmanta and cannot become %s", shown(name))
+			return setting.Wrong("write inmanta inmanta", "the sidecar is the user inmanta and cannot become %s", setting.Shown(name))
 		}
 	}
 	return nil
 }
 
-func (s *section) setSu(text string) *fault {
+func (s *section) setSu(text string) *setting.Fault {
 	names := strings.Fields(text)
 	if len(names) > 2 {
-		return wrong("write su inmanta inmanta", "it takes a user and a group, and there is more%s", remark(text))
+		return setting.Wrong("write su inmanta inmanta", "it takes a user and a group, and there is more%s", setting.Remark(text))
 	}
 	return owners(names)
 }
 
 // setCreate reads [mode] [owner group], as logrotate does: one word is a mode, two
 // are an owner and a group.
-func (s *section) setCreate(text string) *fault {
+func (s *section) setCreate(text string) *setting.Fault {
 	fields := strings.Fields(text)
 	s.create = 0
 	if len(fields) > 3 {
-		return wrong("write create, or create 0640 inmanta inmanta", "it takes a mode, a user and a group, and there is more%s", remark(text))
+		return setting.Wrong("write create, or create 0640 inmanta inmanta", "it takes a mode, a user and a group, and there is more%s", setting.Remark(text))
 	}
 	if len(fields) == 1 || len(fields) == 3 {
 		mode, err := strconv.ParseUint(strings.Trim(fields[0], `"'`), 8, 32)
 		switch {
 		case err != nil || mode > 0o777:
-			return wrong("write a mode of three or four octal digits, as 0640", "%s is not a mode%s", shown(fields[0]), remark(text))
+			return setting.Wrong("write a mode of three or four octal digits, as 0640", "%s is not a mode%s", setting.Shown(fields[0]), setting.Remark(text))
 		case mode&0o200 == 0:
-			return wrong("write a mode that lets the owner write, as 0640", "with mode %04o, its writer cannot open its own log again", mode)
+			return setting.Wrong("write a mode that lets the owner write, as 0640", "with mode %04o, its writer cannot open its own log again", mode)
 		}
 		s.create, fields = fs.FileMode(mode), fields[1:]
 	}
 	return owners(fields)
 }
 
-func (s *section) setNoCreate(string) *fault {
+func (s *section) setNoCreate(string) *setting.Fault {
 	s.create = 0
 	return nil
 }
@@ -163,37 +166,37 @@ var (
 	suffixes    = map[string]Format{".gz": Gzip, ".zst": Zstd}
 )
 
-func (s *section) setCommand(text string) *fault {
+func (s *section) setCommand(text string) *setting.Fault {
 	format, is := compressors[path.Base(text)]
 	if !is {
-		return wrong("write gzip or zstd", "%s is not built in, and no program is run in the sidecar%s", shown(text), remark(text))
+		return setting.Wrong("write gzip or zstd", "%s is not built in, and no program is run in the sidecar%s", setting.Shown(text), setting.Remark(text))
 	}
 	s.format = format
 	return nil
 }
 
-func (s *section) setUncompressCommand(text string) *fault {
+func (s *section) setUncompressCommand(text string) *setting.Fault {
 	format, is := expanders[path.Base(text)]
 	if !is {
-		return wrong("write gunzip or unzstd, or take it out", "%s is not built in, and no program is run in the sidecar%s", shown(text), remark(text))
+		return setting.Wrong("write gunzip or unzstd, or take it out", "%s is not built in, and no program is run in the sidecar%s", setting.Shown(text), setting.Remark(text))
 	}
 	s.expands, s.expandsLine = format, s.at
 	return nil
 }
 
-func (s *section) setExtension(text string) *fault {
+func (s *section) setExtension(text string) *setting.Fault {
 	format, is := suffixes[text]
 	if !is {
-		return wrong("write .gz for gzip and .zst for zstd, or take it out", "archives end with what their format is known by, and not with %s%s", shown(text), remark(text))
+		return setting.Wrong("write .gz for gzip and .zst for zstd, or take it out", "archives end with what their format is known by, and not with %s%s", setting.Shown(text), setting.Remark(text))
 	}
 	s.suffix, s.suffixLine = format, s.at
 	return nil
 }
 
-func (s *section) setOptions(text string) *fault {
-	level, is := number(strings.TrimPrefix(text, "-"))
+func (s *section) setOptions(text string) *setting.Fault {
+	level, is := setting.Number(strings.TrimPrefix(text, "-"))
 	if !is || level == 0 || level > 1000 || !strings.HasPrefix(text, "-") {
-		return wrong("write the level alone, as -6", "only the level can be chosen, and %s is not one%s", shown(text), remark(text))
+		return setting.Wrong("write the level alone, as -6", "only the level can be chosen, and %s is not one%s", setting.Shown(text), setting.Remark(text))
 	}
 	s.level, s.levelLine = int(level), s.at
 	return nil
@@ -201,20 +204,20 @@ func (s *section) setOptions(text string) *fault {
 
 // finish makes a policy of a section, and says what does not fit together: tell
 // gets a line.
-func (s *section) finish(tell func(line int, f *fault)) Policy {
+func (s *section) finish(tell func(line int, f *setting.Fault)) Policy {
 	if !s.scheduled {
-		tell(s.line, wrong("write daily, or another schedule, or size 10M", "it does not say when to rotate"))
+		tell(s.line, setting.Wrong("write daily, or another schedule, or size 10M", "it does not say when to rotate"))
 	}
 	if !s.keeps {
-		tell(s.line, wrong("write rotate 10, or rotate 0 if nothing is to be kept", "it does not say how many rotations to keep, and logrotate would then remove what it rotates at once"))
+		tell(s.line, setting.Wrong("write rotate 10, or rotate 0 if nothing is to be kept", "it does not say how many rotations to keep, and logrotate would then remove what it rotates at once"))
 	}
 	size := s.maxSize
-	if s.schedule.Every == BySize && (size == 0 || s.threshold < size) {
+	if s.schedule.Every == schedule.BySize && (size == 0 || s.threshold < size) {
 		size = s.threshold
 	}
-	if s.schedule.Every == BySize && s.minSize > 0 {
+	if s.schedule.Every == schedule.BySize && s.minSize > 0 {
 		if by, own := s.said["minsize"]; own {
-			tell(by.line, wrong("take out one of them", "minsize goes with a schedule, and size is not one"))
+			tell(by.line, setting.Wrong("take out one of them", "minsize goes with a schedule, and size is not one"))
 		}
 	}
 	return Policy{
@@ -225,7 +228,7 @@ func (s *section) finish(tell func(line int, f *fault)) Policy {
 
 // compression is checked in the end, because what has to fit together may stand
 // in any order.
-func (s *section) compression(tell func(line int, f *fault)) Compression {
+func (s *section) compression(tell func(line int, f *setting.Fault)) Compression {
 	if !s.compress {
 		return Compression{Format: None}
 	}
@@ -238,7 +241,7 @@ func (s *section) compression(tell func(line int, f *fault)) Compression {
 		line   int
 	}{{s.expands, s.expandsLine}, {s.suffix, s.suffixLine}} {
 		if other.line != 0 && other.format != format {
-			tell(other.line, wrong(fmt.Sprintf("write compresscmd %s, or take this out", other.format), "it is for %s, and archives are compressed with %s", other.format, format))
+			tell(other.line, setting.Wrong(fmt.Sprintf("write compresscmd %s, or take this out", other.format), "it is for %s, and archives are compressed with %s", other.format, format))
 		}
 	}
 	made, f := compression(format, s.level)
@@ -250,7 +253,7 @@ func (s *section) compression(tell func(line int, f *fault)) Compression {
 
 // conflict is what is wrong with a directive when another of its group stands in
 // the same section: only the later would count, and the earlier be ignored.
-func (s *section) conflict(one directive, line int) *fault {
+func (s *section) conflict(one directive, line int) *setting.Fault {
 	if one.group == "" {
 		return nil
 	}
@@ -260,9 +263,9 @@ func (s *section) conflict(one directive, line int) *fault {
 	case !is:
 		return nil
 	case one.group == "schedule" && before.name != one.Name && (before.name == "size" || one.Name == "size"):
-		return wrong("write maxsize instead of size for whichever comes first, minsize for both at once, or keep one of them", "line %d says %s, and of that and %s only the later would count", before.line, before.name, one.Name)
+		return setting.Wrong("write maxsize instead of size for whichever comes first, minsize for both at once, or keep one of them", "line %d says %s, and of that and %s only the later would count", before.line, before.name, one.Name)
 	case before.name == one.Name:
-		return wrong("keep one of them", "line %d says %s too, and only the later would count", before.line, one.Name)
+		return setting.Wrong("keep one of them", "line %d says %s too, and only the later would count", before.line, one.Name)
 	}
-	return wrong("keep one of them", "line %d says %s, and only the later would count", before.line, before.name)
+	return setting.Wrong("keep one of them", "line %d says %s, and only the later would count", before.line, before.name)
 }

@@ -5,11 +5,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/schedule"
 )
 
 func usual() Policies {
 	return Policies{List: []Policy{{
-		Patterns: []string{"*.log", "*.out", "*.err"}, Schedule: Schedule{Every: Daily}, Keep: 10,
+		Patterns: []string{"*.log", "*.out", "*.err"}, Schedule: schedule.Schedule{Every: schedule.Daily}, Keep: 10,
 		Compression: Compression{Gzip, 6}, Location: time.UTC,
 	}}}
 }
@@ -33,12 +35,12 @@ func TestSettings(t *testing.T) {
 	}{
 		{"", func(*Policies) {}},
 		{"KEEP= ;SIZE=;TIMEZONE= ", func(*Policies) {}},
-		{"SCHEDULE=hourly", one(func(p *Policy) { p.Schedule.Every = Hourly })},
-		{"SCHEDULE=weekly", one(func(p *Policy) { p.Schedule.Every = Weekly })},
-		{"SCHEDULE=weekly 1", one(func(p *Policy) { p.Schedule = Schedule{Every: Weekly, Weekday: time.Monday} })},
-		{"SCHEDULE=monthly", one(func(p *Policy) { p.Schedule.Every = Monthly })},
-		{"SCHEDULE=yearly", one(func(p *Policy) { p.Schedule.Every = Yearly })},
-		{"SCHEDULE=size;SIZE=10M", one(func(p *Policy) { p.Schedule.Every, p.Size = BySize, 10<<20 })},
+		{"SCHEDULE=hourly", one(func(p *Policy) { p.Schedule.Every = schedule.Hourly })},
+		{"SCHEDULE=weekly", one(func(p *Policy) { p.Schedule.Every = schedule.Weekly })},
+		{"SCHEDULE=weekly 1", one(func(p *Policy) { p.Schedule = schedule.Schedule{Every: schedule.Weekly, Weekday: time.Monday} })},
+		{"SCHEDULE=monthly", one(func(p *Policy) { p.Schedule.Every = schedule.Monthly })},
+		{"SCHEDULE=yearly", one(func(p *Policy) { p.Schedule.Every = schedule.Yearly })},
+		{"SCHEDULE=size;SIZE=10M", one(func(p *Policy) { p.Schedule.Every, p.Size = schedule.BySize, 10<<20 })},
 		{"SIZE=100k", one(func(p *Policy) { p.Size = 100 << 10 })},
 		{"SIZE=123", one(func(p *Policy) { p.Size = 123 })},
 		{"KEEP=0", one(func(p *Policy) { p.Keep = 0 })},

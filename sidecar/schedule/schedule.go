@@ -1,9 +1,13 @@
-package policy
+// Package schedule is the calendar of what sidecars do once an hour, day, week,
+// month or year: when the period of a moment begins and ends, whatever clocks do.
+package schedule
 
 import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/setting"
 )
 
 // Every is the kind of a period.
@@ -24,7 +28,7 @@ var everyNames = map[Every]string{Daily: "daily", Hourly: "hourly", Weekly: "wee
 // String is the word that settings and configurations have for it.
 func (e Every) String() string { return everyNames[e] }
 
-// Schedule is when a log is rotated.
+// Schedule is how often something is done.
 type Schedule struct {
 	Every Every
 	// Weekday is the day that a week begins with.
@@ -45,9 +49,9 @@ func (s Schedule) String() string {
 	return s.Every.String()
 }
 
-// parseSchedule reads a word and what follows it: the day a week or a month
+// Parse reads a word and what follows it: the day a week or a month
 // begins with.
-func parseSchedule(word, argument string) (Schedule, *fault) {
+func Parse(word, argument string) (Schedule, *setting.Fault) {
 	var schedule Schedule
 	known := false
 	for every, name := range everyNames {
@@ -56,32 +60,32 @@ func parseSchedule(word, argument string) (Schedule, *fault) {
 		}
 	}
 	if !known {
-		return Schedule{}, wrong("write hourly, daily, weekly, monthly, yearly or size", "%s is not a schedule", shown(word))
+		return Schedule{}, setting.Wrong("write hourly, daily, weekly, monthly, yearly or size", "%s is not a schedule", setting.Shown(word))
 	}
 	if argument == "" {
 		return schedule, nil
 	}
-	value, is := number(argument)
+	value, is := setting.Number(argument)
 	switch {
 	case schedule.Every == Weekly && is && value == 7:
-		return Schedule{}, wrong("write the day that a week is to begin with: 0, or nothing, for Sunday, 1 for Monday, up to 6 for Saturday", "a week that begins on any day (7) has no beginning to keep to")
+		return Schedule{}, setting.Wrong("write the day that a week is to begin with: 0, or nothing, for Sunday, 1 for Monday, up to 6 for Saturday", "a week that begins on any day (7) has no beginning to keep to")
 	case schedule.Every == Weekly && is && value < 7:
 		schedule.Weekday = time.Weekday(value)
 	case schedule.Every == Weekly:
-		return Schedule{}, wrong("write 0, or nothing, for Sunday, 1 for Monday, up to 6 for Saturday", "%s is not a day of the week%s", shown(argument), remark(argument))
+		return Schedule{}, setting.Wrong("write 0, or nothing, for Sunday, 1 for Monday, up to 6 for Saturday", "%s is not a day of the week%s", setting.Shown(argument), setting.Remark(argument))
 	case schedule.Every == Monthly && is && value <= 31:
 		schedule.Day = int(value)
 	case schedule.Every == Monthly:
-		return Schedule{}, wrong("write 1 to 31, or nothing for the first", "%s is not a day of the month%s", shown(argument), remark(argument))
+		return Schedule{}, setting.Wrong("write 1 to 31, or nothing for the first", "%s is not a day of the month%s", setting.Shown(argument), setting.Remark(argument))
 	default:
-		return Schedule{}, wrong("write the word alone", "%s takes nothing behind it, and there is %s", word, shown(argument))
+		return Schedule{}, setting.Wrong("write the word alone", "%s takes nothing behind it, and there is %s", word, setting.Shown(argument))
 	}
 	return schedule, nil
 }
 
-// period is the one that holds the moment t: from start to just before end.
+// Period is the one that holds the moment t: from start to just before end.
 // Periods follow each other without a gap.
-func (s Schedule) period(t time.Time, zone *time.Location) (start, end time.Time) {
+func (s Schedule) Period(t time.Time, zone *time.Location) (start, end time.Time) {
 	t = t.In(zone)
 	if s.Every == Hourly {
 		return hour(t)
@@ -176,8 +180,32 @@ func hour(t time.Time) (start, end time.Time) {
 	return start, end
 }
 
-// words splits a schedule as settings have it: "weekly 1".
-func words(text string) (word, rest string) {
+// Words splits a schedule as settings have it: "weekly 1".
+func Words(text string) (word, rest string) {
 	word, rest, _ = strings.Cut(strings.TrimSpace(text), " ")
 	return word, strings.TrimSpace(rest)
+}
+
+// farAhead is how much later than now a last time may be and count. Less than that
+// is a clock put right, or moved to another time zone.
+const farAhead = 25 * time.Hour
+
+// Next is when what was last done at last is due: at the beginning of the period
+// after that. It is not after now when it is overdue, and zero where there are no
+// periods.
+func (s Schedule) Next(last, now time.Time, zone *time.Location) time.Time {
+	if s.Every == BySize {
+		return time.Time{}
+	}
+	_, end := s.Period(Credible(last, now), zone)
+	return end
+}
+
+// Credible is what counts as the last time: last, but now where that is unknown
+// (zero) or more than 25 hours ahead, as after a boot in 1970 or a year too late.
+func Credible(last, now time.Time) time.Time {
+	if last.IsZero() || last.After(now.Add(farAhead)) {
+		return now
+	}
+	return last
 }
