@@ -33,6 +33,9 @@ type Reader struct {
 // one included, is refused with a problem.Problem.
 func NewReader(from io.Reader, where string) (*Reader, error) {
 	r := &Reader{from: bufio.NewReaderSize(from, 64<<10), where: where}
+	if head, _ := r.from.Peek(len(intro)); IsEncrypted(head) {
+		return nil, locked(where)
+	}
 	head := make([]byte, block)
 	if n, err := io.ReadFull(r.from, head); err != nil {
 		if !bytes.HasPrefix(head[:n], []byte(headerName)) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {

@@ -64,3 +64,11 @@ func unreadable(where string, err error) error {
 	}
 	return fmt.Errorf("reading the backup %s: %w", where, err)
 }
+
+func locked(where string) error {
+	return problem.Problem{
+		ID: Encrypted, Where: where,
+		What: "the backup is encrypted, and no key was given",
+		Fix:  "give the file of the secret key of one whom it is encrypted for, or the passphrase",
+	}
+}
