@@ -25,8 +25,8 @@ func someHeader() Header {
 		ID: "01", Created: time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC), Project: "inmanta", Tool: "1.0", Consistent: true,
 		Topology: []string{"iso"}, Settings: map[string]string{"INMANTA_NAME": "a<b"},
 		Images:       map[string]Image{"db": {"postgres:16", "sha256:01"}},
-		Orchestrator: Orchestrator{"Inmanta Service Orchestrator", "iso", "9.0", map[string]int{"core": 202511}},
-		Database:     Server{"16.4", 16, "inmanta", 1 << 20},
+		Orchestrator: Orchestrator{"Inmanta Service Orchestrator", "iso", "9.0", map[string]int64{"core": 202511}},
+		Database:     Server{"16.4", 16, "inmanta", 1 << 20, "UTF8", "en_US.utf8"},
 	}
 }
 

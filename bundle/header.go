@@ -41,7 +41,7 @@ type Header struct {
 	// Consistent says that database and state were taken while nothing could
 	// change either.
 	Consistent bool `json:"consistent"`
-	// Topology are the overlays, in their order.
+	// Topology are the names of the compose files, in their order.
 	Topology []string `json:"topology"`
 	// Settings are the deployment's settings that differ from their defaults,
 	// without those that are secret.
@@ -66,13 +66,14 @@ type Image struct {
 type Orchestrator struct {
 	// Product is what it calls itself: "Inmanta Service Orchestrator".
 	Product string `json:"product"`
-	// Edition is "oss" or "iso".
+	// Edition is what its API says: "Open Source Edition". Empty, as Product and
+	// Version are, where it was down.
 	Edition string `json:"edition"`
 	// Version is what its API says.
 	Version string `json:"version"`
 	// Schema is the newest version of each of its database schemas, by its name
 	// ("core", "lsm").
-	Schema map[string]int `json:"schema"`
+	Schema map[string]int64 `json:"schema"`
 }
 
 // Server says which PostgreSQL the database was in.
@@ -84,8 +85,11 @@ type Server struct {
 	Major int `json:"major"`
 	// Name is the database's.
 	Name string `json:"name"`
-	// Bytes is how much it took there.
+	// Bytes is how much it took there, indexes included.
 	Bytes int64 `json:"bytes"`
+	// Encoding and Collation are the database's: "UTF8", "en_US.utf8".
+	Encoding  string `json:"encoding"`
+	Collation string `json:"collation"`
 }
 
 // The names of entries that are no segments.

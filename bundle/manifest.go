@@ -34,10 +34,23 @@ type Content struct {
 	// Halted are the IDs of the environments that ran before the backup and that
 	// it halted: the database has them as halted, and a restore resumes them.
 	Halted []string `json:"halted"`
+	// Environments are all there were.
+	Environments []Environment `json:"environments"`
 	// Tables are the tables of the database.
 	Tables []Table `json:"tables"`
 	// State is what the state volume had.
 	State Volume `json:"state"`
+}
+
+// Environment is one environment of the orchestrator.
+type Environment struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Halted says that it was halted before the backup was begun.
+	Halted bool `json:"halted"`
+	// Resources is how many resources its deployed version has; -1 where that is
+	// not known.
+	Resources int `json:"resources"`
 }
 
 // Table is one table of the database at the moment of the backup.

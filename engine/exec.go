@@ -3,9 +3,12 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -57,6 +60,12 @@ func (e *Engine) Exec(ctx context.Context, container string, command []string, s
 // end a command, and lets it go on when nobody listens any more: the end of its
 // input is how it learns that this process, or the interest in it, is gone.
 func (e *Engine) Stream(ctx context.Context, container, user string, command []string, stdout, stderr io.Writer) (exitCode int, err error) {
+	return e.Feed(ctx, container, user, command, nil, stdout, stderr)
+}
+
+// Feed is Stream with something to read for the command: its input ends when stdin
+// does. With nil it stays open and empty, as it does for Stream.
+func (e *Engine) Feed(ctx context.Context, container, user string, command []string, stdin io.Reader, stdout, stderr io.Writer) (exitCode int, err error) {
 	fail := func(err error) (int, error) {
 		return 0, fmt.Errorf("running %s in container %s: %w", command[0], container, err)
 	}
@@ -65,7 +74,26 @@ func (e *Engine) Stream(ctx context.Context, container, user string, command []s
 		return fail(err)
 	}
 	defer running.end()
+	fed := make(chan error, 1)
+	if stdin != nil {
+		go func() {
+			_, err := io.Copy(running.Conn, stdin)
+			if err == nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) {
+				// A command may end before it has read everything; its exit code says more.
+				err = running.CloseWrite()
+			} else {
+				// What it has is not the whole: its input must not seem to end well.
+				running.end()
+			}
+			fed <- err
+		}()
+	}
 	if _, err := stdcopy.StdCopy(stdout, stderr, running.Reader); err != nil {
+		select {
+		case cause := <-fed:
+			err = errors.Join(cause, err)
+		default:
+		}
 		return fail(err)
 	}
 	code, err := e.exitCode(ctx, running.id)
