@@ -86,10 +86,11 @@ var mayImport = map[string][]string{
 	"sidecar/setting":            {},
 	"sidecar/sftp":               {},
 	"sidecar/ssh":                {"sidecar/authorizedkeys", "sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/sftp"},
+	"sidecar/volume":             {},
 
 	"cmd/inmanta-docker": {"command"},
 	"cmd/inmanta-sidecar": {
-		"sidecar/codeserver", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh",
+		"sidecar/codeserver", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh", "sidecar/volume",
 	},
 	"cmd/host-engine": {"host", "ui"},
 	"cmd/dist":        {"."},

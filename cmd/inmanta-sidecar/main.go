@@ -26,6 +26,7 @@ import (
 	"github.com/inmanta/inmanta-docker/sidecar/rsync"
 	"github.com/inmanta/inmanta-docker/sidecar/scp"
 	"github.com/inmanta/inmanta-docker/sidecar/ssh"
+	"github.com/inmanta/inmanta-docker/sidecar/volume"
 )
 
 // version is stamped by the build.
@@ -59,6 +60,11 @@ Usage:
   inmanta-sidecar postgres inspect FOLDER  print what the volume of a database that is down says
   inmanta-sidecar halt URL ENVIRONMENT…  keep environments halted while standard input is open; inmanta-docker calls it
   inmanta-sidecar resume URL ENVIRONMENT…  resume them
+  inmanta-sidecar volume pack FOLDER [--exclude NAME…]  write all that is in a volume to standard output
+  inmanta-sidecar volume unpack FOLDER [--uid-from N --uid-to N] [--gid-from N --gid-to N]
+                                         make that beside what is in a volume, from standard input
+  inmanta-sidecar volume swap|swap-back|discard FOLDER  put it into its place; undo that; remove what is not in use
+  inmanta-sidecar volume state|room FOLDER  print how far that is, and how much room there is, as JSON
   inmanta-sidecar sftp-server            serve files on standard input and output
   inmanta-sidecar session PROGRAM ARG0…  become a session's program; the ssh server calls it
   inmanta-sidecar attached VERB…         do it for as long as standard input is open; inmanta-docker calls it
@@ -125,6 +131,8 @@ func run(args []string, out io.Writer) error {
 		return runPostgres(rest, out)
 	case "halt", "resume":
 		return runHalt(verb, rest, out)
+	case "volume":
+		return volume.Run(rest, os.Stdin, out, os.Stderr)
 	case "sftp-server":
 		return ssh.SFTP(os.Stdin, out, len(rest) == 1 && rest[0] == "report")
 	case "session":
