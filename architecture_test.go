@@ -71,6 +71,7 @@ var mayImport = map[string][]string{
 	"sidecar/passwd":             {},
 	"sidecar/peer":               {},
 	"sidecar/postgres":           {"sidecar/passwd", "sidecar/privilege", "sidecar/process", "sidecar/scram"},
+	"sidecar/postgres/proof":     {},
 	"sidecar/privilege":          {},
 	"sidecar/probe":              {},
 	"sidecar/process":            {},

@@ -18,17 +18,33 @@ import (
 // databaseFolder is where a database container has its volume.
 const databaseFolder = "/var/lib/postgresql/data"
 
+// fencing is what of an engine it takes to fence a node.
+type fencing interface {
+	Stop(ctx context.Context, container string) error
+	Kill(ctx context.Context, container string) error
+	Using(ctx context.Context, volume string) (containers []string, err error)
+}
+
+// fence makes sure that a node is gone.
+func (s survey) fence(ctx context.Context, gone pair.Node, report progress.Report) error {
+	volume, ok := s.databaseVolume(gone.Name)
+	if !ok {
+		return notFenced(gone, "its service has no volume at "+databaseFolder)
+	}
+	return fence(ctx, s.engine, gone, volume, report)
+}
+
 // fence makes sure that a node is gone: its container does not run, and nothing
 // else that runs has its volume. An engine that is started again would start a
 // container again that was stopped; its agent then finds that the other node has
 // taken over before it starts a server.
-func (s survey) fence(ctx context.Context, gone pair.Node, report progress.Report) error {
+func fence(ctx context.Context, engine fencing, gone pair.Node, volume string, report progress.Report) error {
 	if gone.Container != "" && !slices.Contains([]string{"exited", "created", "dead"}, gone.ContainerState) {
 		event := progress.Event{ID: "Container " + gone.Container, Text: "Stopping", Detail: "it does not serve, and must not again", Status: progress.Working}
 		report(event)
-		end := s.engine.Stop
+		end := engine.Stop
 		if gone.ContainerState == "paused" {
-			end = s.engine.Kill // it would not hear of anything else
+			end = engine.Kill // it would not hear of anything else
 		}
 		if err := end(ctx, gone.Container); err != nil {
 			return notFenced(gone, err.Error())
@@ -36,11 +52,7 @@ func (s survey) fence(ctx context.Context, gone pair.Node, report progress.Repor
 		event.Text, event.Detail, event.Status = "Stopped", "", progress.Done
 		report(event)
 	}
-	volume, ok := s.databaseVolume(gone.Name)
-	if !ok {
-		return notFenced(gone, "its service has no volume at "+databaseFolder)
-	}
-	using, err := s.engine.Using(ctx, volume)
+	using, err := engine.Using(ctx, volume)
 	if err != nil {
 		return notFenced(gone, err.Error())
 	}

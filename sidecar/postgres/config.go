@@ -42,8 +42,8 @@ type Config struct {
 	Secret string
 	// Superuser is the cluster's, as POSTGRES_USER has it.
 	Superuser string
-	// Data is the cluster's place.
-	Data string
+	// Data is the cluster's place, Run that of what its server is told.
+	Data, Run string
 	// Major is the server's version, as PG_VERSION has it.
 	Major string
 	// Server are the operator's own arguments for the server.
@@ -57,6 +57,9 @@ type Config struct {
 
 // Address is where the peer's server listens.
 func (c Config) Address() string { return net.JoinHostPort(c.PeerHost, strconv.Itoa(c.PeerPort)) }
+
+// told is a file of what the server is told.
+func (c Config) told(name string) string { return filepath.Join(c.Run, name) }
 
 // FromEnvironment reads the container's variables and arguments, and says all
 // that is wrong with them at once. It reads the files that `…_FILE` variables
@@ -97,7 +100,7 @@ func FromEnvironment(environ, server []string) (Config, error) {
 		Node: get("INMANTA_PAIR_NODE", ""), Peer: get("INMANTA_PAIR_PEER", ""),
 		PeerSource: get("INMANTA_PAIR_PEER_SOURCE", ""), Secret: get("INMANTA_PAIR_SECRET", ""),
 		PeerPort: port("INMANTA_PAIR_PEER_PORT", 5432), PeerAgentPort: port("INMANTA_PAIR_PEER_AGENT_PORT", AgentPort),
-		Superuser: get("POSTGRES_USER", "postgres"), Data: get("PGDATA", "/var/lib/postgresql/data"),
+		Superuser: get("POSTGRES_USER", "postgres"), Data: get("PGDATA", "/var/lib/postgresql/data"), Run: runFolder,
 		Major: get("PG_MAJOR", ""), Server: server,
 	}
 	c.PeerHost = strings.Trim(get("INMANTA_PAIR_PEER_HOST", c.Peer), "[]")

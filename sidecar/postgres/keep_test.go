@@ -36,6 +36,7 @@ func TestKeepPrimary(t *testing.T) {
 		{"in step", func(*keeping) {}, nil},
 		{"the standby is away: commits wait", away, nil},
 		{"just started: closed until the standby has what was there", func(k *keeping) { k.orders.closed = true; k.view.replication.Flushed = 899 }, nil},
+		{"just started: it was seen to wait before the log that is there ended", func(k *keeping) { k.orders.closed = true; k.start, k.view.replication.Flushed = 950, 949 }, nil},
 		{"just started, and the standby has it", func(k *keeping) { k.orders.closed = true }, []step{openDoors}},
 		{"just started, without a standby", func(k *keeping) { away(k); k.orders.closed = true }, nil},
 		{"not formed, no standby", func(k *keeping) { forming(k); away(k); k.orders.waitFor, k.view.names = "", "" }, nil},
@@ -212,6 +213,8 @@ func TestAServerStartsWithSomebodyToWaitFor(t *testing.T) {
 	for _, r := range []Record{{Role: Standby}, {Role: Primary, Strict: true}} {
 		if o := atStart(c, r); o.waitFor != SecondNode {
 			t.Errorf("a %s starts with commits that wait for %q", r.Role, o.waitFor)
+		} else if o.closed != r.Strict {
+			t.Errorf("a %s lets clients in before its standby has what they read: %t", r.Role, !o.closed)
 		}
 	}
 	// One that has never had a standby would wait for good.

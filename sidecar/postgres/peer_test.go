@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // counter is a desk, and how many orders reached it.
@@ -111,6 +113,22 @@ func TestOrdersAreNotRepeated(t *testing.T) {
 	if code := send("made up"); code != http.StatusConflict {
 		t.Errorf("a challenge that was never given: %d", code)
 	}
+}
+
+// Time is made by the test, ten seconds and more of it.
+func TestOrdersGoStale(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{}
+		fresh, stale := "", d.challenge()
+		time.Sleep(challengeAge + time.Second)
+		if fresh = d.challenge(); d.spend(stale) || !d.spend(fresh) {
+			t.Error("a challenge is good for other than ten seconds")
+		}
+		if len(d.challenges) != 0 {
+			t.Errorf("%d challenges are kept", len(d.challenges))
+		}
+	})
 }
 
 func TestSignIsOfEachPart(t *testing.T) {

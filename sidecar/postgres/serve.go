@@ -124,8 +124,8 @@ func (a *agent) writeOrders() error {
 		configFile: serverConfig(a.config, a.orders), hbaFile: hostRules(a.orders),
 		identFile: userMap(a.config.Superuser),
 	}
-	for path, text := range files {
-		if err := replace(path, text); err != nil {
+	for name, text := range files {
+		if err := replace(a.config.told(name), text); err != nil {
 			return err
 		}
 	}
@@ -134,11 +134,11 @@ func (a *agent) writeOrders() error {
 
 // writeSecrets writes what the server and its tools know their peer by.
 func (a *agent) writeSecrets() error {
-	if err := replace(passFile, passwords(a.config)); err != nil {
+	if err := replace(a.config.told(passFile), passwords(a.config)); err != nil {
 		return err
 	}
 	for name, text := range a.config.Certificates {
-		if err := replace(filepath.Join(runFolder, name), string(text)); err != nil {
+		if err := replace(a.config.told(name), string(text)); err != nil {
 			return err
 		}
 	}

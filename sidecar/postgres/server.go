@@ -32,7 +32,7 @@ type server struct {
 // startServer starts the server on the cluster in its place. What it prints goes
 // to log, each line of it to said as well.
 func startServer(nursery *process.Nursery, c Config, log io.Writer, said func(line string)) (*server, error) {
-	arguments := append([]string{"-c", "config_file=" + configFile}, c.Server...)
+	arguments := append([]string{"-c", "config_file=" + c.told(configFile)}, c.Server...)
 	command := exec.Command("postgres", arguments...)
 	command.Env = c.serverEnvironment()
 	command.Dir = c.Data

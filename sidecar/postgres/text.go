@@ -11,10 +11,10 @@ import (
 // a copy of it carries nothing of the node that it was made from.
 const (
 	runFolder  = "/run/inmanta-postgres"
-	configFile = runFolder + "/postgresql.conf"
-	hbaFile    = runFolder + "/pg_hba.conf"
-	identFile  = runFolder + "/pg_ident.conf"
-	passFile   = runFolder + "/pgpass"
+	configFile = "postgresql.conf"
+	hbaFile    = "pg_hba.conf"
+	identFile  = "pg_ident.conf"
+	passFile   = "pgpass"
 	// socketFolder is the image's own, where `psql` in the container looks.
 	socketFolder = "/var/run/postgresql"
 )
@@ -44,8 +44,8 @@ func serverConfig(c Config, o orders) string {
 	fmt.Fprintf(&b, "include_if_exists %s\n", quote(filepath.Join(c.Data, "postgresql.conf")))
 	set := func(name, value string) { fmt.Fprintf(&b, "%s = %s\n", name, quote(value)) }
 	set("data_directory", c.Data)
-	set("hba_file", hbaFile)
-	set("ident_file", identFile)
+	set("hba_file", c.told(hbaFile))
+	set("ident_file", c.told(identFile))
 	set("listen_addresses", "*")
 	set("port", "5432")
 	set("unix_socket_directories", socketFolder)
@@ -80,9 +80,9 @@ func serverConfig(c Config, o orders) string {
 	if o.tls {
 		set("ssl", "on")
 		set("ssl_min_protocol_version", "TLSv1.2")
-		set("ssl_cert_file", filepath.Join(runFolder, "server.crt"))
-		set("ssl_key_file", filepath.Join(runFolder, "server.key"))
-		set("ssl_ca_file", filepath.Join(runFolder, "ca.crt"))
+		set("ssl_cert_file", c.told("server.crt"))
+		set("ssl_key_file", c.told("server.key"))
+		set("ssl_ca_file", c.told("ca.crt"))
 	}
 	return b.String()
 }
@@ -92,10 +92,10 @@ func serverConfig(c Config, o orders) string {
 func connection(c Config, name string) string {
 	mode := "sslmode=prefer"
 	if c.Certificates != nil {
-		mode = "sslmode=verify-full sslrootcert=" + filepath.Join(runFolder, "ca.crt")
+		mode = "sslmode=verify-full sslrootcert=" + c.told("ca.crt")
 	}
 	return fmt.Sprintf("host=%s port=%d user=%s passfile=%s application_name=%s connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 %s",
-		c.PeerHost, c.PeerPort, replicationUser, passFile, name, mode)
+		c.PeerHost, c.PeerPort, replicationUser, c.told(passFile), name, mode)
 }
 
 // slotName is a node's replication slot on its primary: no dash is allowed.

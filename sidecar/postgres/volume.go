@@ -187,5 +187,5 @@ func (v volume) room() (int64, error) {
 // this package: PostgreSQL notes the command line of its last start.
 func (v volume) ranAlone() bool {
 	text, err := os.ReadFile(filepath.Join(string(v), "postmaster.opts"))
-	return err == nil && !strings.Contains(string(text), configFile)
+	return err == nil && !strings.Contains(string(text), filepath.Join(runFolder, configFile))
 }

@@ -191,4 +191,21 @@ func TestACopyThatIsCutShortIsAStandby(t *testing.T) {
 	if r, _, err := readRecord(a.volume.own("")); err != nil || r.Role != Standby || r.Strict || r.Phase != installing {
 		t.Errorf("%v: the note is %+v", err, r)
 	}
+	if a.volume.hasCluster() {
+		t.Error("half a cluster is taken for one")
+	}
+}
+
+// What is being set aside is no cluster any more.
+func TestSettingAsideThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	v := volume(t.TempDir())
+	fill(t, string(v), "old", versionFile, "AFTER_ITS_VERSION/x", "base/1/2")
+	fill(t, v.previous(), "old", "AFTER_ITS_VERSION/in the way")
+	if err := v.install(settingAside, func(phase) error { return nil }); err == nil {
+		t.Fatal("it was not cut short")
+	}
+	if v.hasCluster() {
+		t.Error("half a cluster is taken for one")
+	}
 }
