@@ -36,18 +36,20 @@ func with(s situation, peer *Status) situation { s.peer = peer; return s }
 
 func but(s situation, change func(*situation)) situation { change(&s); return s }
 
-func TestDecide(t *testing.T) {
-	t.Parallel()
+type decisionTest struct {
+	name string
+	s    situation
+	want action
+	says string
+}
+
+// decisions are situations, what is to be done in each, and what is said of it.
+func decisions() []decisionTest {
 	primary, standby := Record{Role: Primary, Strict: true}, Record{Role: Standby, InStep: true}
 	nothing := &Status{Node: SecondNode, Empty: true, Version: "17"}
 	branched := func(s *Status) *Status { s.History = []Branch{{1, 500}}; return s }
 	clean := func(s *situation) { s.control.State = "shut down" }
-	tests := []struct {
-		name string
-		s    situation
-		want action
-		says string
-	}{
+	return []decisionTest{
 		// A new cluster is made when nobody has one, and only then.
 		{"both empty", with(empty(FirstNode), nothing), initialise, ""},
 		{"both empty, the other node", with(empty(SecondNode), &Status{Node: FirstNode, Empty: true, Version: "17"}), wait, "makes the cluster"},
@@ -99,7 +101,11 @@ func TestDecide(t *testing.T) {
 		{"a peer that is itself", with(node(FirstNode, primary), seen(FirstNode, Primary, 1, true)), refuse, "calls itself db"},
 		{"no room", but(with(empty(SecondNode), &Status{Node: FirstNode, Role: Primary, Version: "17", Running: true, SizeBytes: 5 << 30}), func(s *situation) { s.room = 5 << 30 }), refuse, "no room"},
 	}
-	for _, test := range tests {
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	for _, test := range decisions() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			got := decide(test.s)

@@ -24,15 +24,17 @@ func primaryWith(change func(*keeping)) keeping {
 	return k
 }
 
-func TestKeepPrimary(t *testing.T) {
-	t.Parallel()
+type keepingTest struct {
+	name   string
+	change func(*keeping)
+	want   []step
+}
+
+// keepings are how a primary may be, and what it does then.
+func keepings() []keepingTest {
 	away := func(k *keeping) { k.view.replication, k.peer, k.away = nil, nil, time.Hour }
 	forming := func(k *keeping) { k.record.Strict, k.record.PeerInStep, k.peer.InStep = false, false, false }
-	tests := []struct {
-		name   string
-		change func(*keeping)
-		want   []step
-	}{
+	return []keepingTest{
 		{"in step", func(*keeping) {}, nil},
 		{"the standby is away: commits wait", away, nil},
 		{"just started: closed until the standby has what was there", func(k *keeping) { k.orders.closed = true; k.view.replication.Flushed = 899 }, nil},
@@ -74,7 +76,11 @@ func TestKeepPrimary(t *testing.T) {
 			k.view.replication.Sync = "async"
 		}, []step{awaitStandby}},
 	}
-	for _, test := range tests {
+}
+
+func TestKeepPrimary(t *testing.T) {
+	t.Parallel()
+	for _, test := range keepings() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			if got := keepPrimary(primaryWith(test.change)); !slices.Equal(got, test.want) {
