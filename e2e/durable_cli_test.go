@@ -89,6 +89,7 @@ func TestDurableVerbs(t *testing.T) {
 	o.primaryLost()
 	o.primaryHangs()
 	o.standbyLost()
+	o.goesOnAlone()
 	o.ranAlone()
 }
 
@@ -99,6 +100,10 @@ func (o *operated) primaryLost() {
 	o.fails(1, []string{"NO PRIMARY", "db-replica is down: its container is exited", "db rejoin", "db failover"}, "db", "status")
 	o.fails(3, []string{"NO PRIMARY: nothing can be written"}, "status")
 	o.fails(1, []string{"a switchover takes both"}, "db", "switchover")
+	// Something else has its volume, and may write to it.
+	o.docker("run", "-d", "--name", o.replica()+"-other", "-v", o.name+"_inmanta-db-replica-data:/data", "--entrypoint", "sleep", tools.images["POSTGRESQL_IMAGE"], "infinity")
+	o.fails(1, []string{"its volume is in use by the container " + o.replica() + "-other", "nothing was promoted"}, "db", "failover")
+	o.docker("rm", "-f", o.replica()+"-other")
 	r := o.must("db", "failover")
 	for _, words := range []string{"db is the primary (after", "Nothing is acknowledged before db-replica is back", "inmanta-docker db rejoin"} {
 		if !strings.Contains(r.stdout+r.stderr, words) {
