@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"deployment": {".", "settings"},
 	"topology":   {"deployment", "settings"},
 
-	"backup":       {"bundle"},
+	"backup":       {"bundle", "store"},
 	"bundle":       {},
 	"certificates": {},
 	"codeserver":   {"lock", "sidecar/release"},
@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"certificates", "deployment", "settings", "sidecar/authorizedkeys", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
+	"preflight":    {"certificates", "deployment", "settings", "sidecar/authorizedkeys", "sidecar/dumps", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
 	"readiness":    {"orchestrator", "sidecar/initrecord"},
 	"store":        {},
 	"ui":           {},
@@ -56,8 +56,12 @@ var mayImport = map[string][]string{
 	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
 	"sidecar/halt":           {},
 	"sidecar/control":        {},
-	"sidecar/figure":         {},
-	"sidecar/initrecord":     {},
+	"sidecar/dbdump": {
+		"sidecar/control", "sidecar/dumps", "sidecar/figure", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
+	},
+	"sidecar/dumps":      {"sidecar/schedule", "sidecar/setting"},
+	"sidecar/figure":     {},
+	"sidecar/initrecord": {},
 	"sidecar/logrotate": {
 		"sidecar/control", "sidecar/figure", "sidecar/logrotate/archive", "sidecar/logrotate/policy", "sidecar/logrotate/rotation",
 		"sidecar/passwd", "sidecar/privilege",
@@ -91,7 +95,7 @@ var mayImport = map[string][]string{
 
 	"cmd/inmanta-docker": {"command"},
 	"cmd/inmanta-sidecar": {
-		"sidecar/codeserver", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh", "sidecar/volume",
+		"sidecar/codeserver", "sidecar/dbdump", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh", "sidecar/volume",
 	},
 	"cmd/host-engine": {"host", "ui"},
 	"cmd/dist":        {"."},

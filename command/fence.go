@@ -72,13 +72,7 @@ func notFenced(gone pair.Node, why string) problem.Problem {
 
 // databaseVolume is the volume, by its name on the engine, that a database has.
 func (s survey) databaseVolume(service string) (name string, ok bool) {
-	for _, v := range s.stack.Project.Services[service].Volumes {
-		volume, known := s.stack.Project.Volumes[v.Source]
-		if v.Type == types.VolumeTypeVolume && known && path.Clean(v.Target) == databaseFolder {
-			return volume.Name, true
-		}
-	}
-	return "", false
+	return s.volumeOf(service, databaseFolder)
 }
 
 // inspectVolume looks into the volume of a node that is down; nil where there is

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
 
+	"github.com/inmanta/inmanta-docker/backup"
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/engine"
 	"github.com/inmanta/inmanta-docker/image"
@@ -98,7 +99,10 @@ func Root() *cobra.Command { return (&app{}).root() }
 // Outputs is one value of what each verb prints with --json, for its schema.
 func Outputs() map[string]any {
 	return map[string]any{
+		"backup":       backup.Made{},
+		"backup ls":    []listedBackup{},
 		"db status":    pair.Status{},
+		"dump ls":      dumps{},
 		"explain":      topology.Explanation{},
 		"image list":   []image.Listed{},
 		"init-module":  lastRun{},
@@ -146,7 +150,7 @@ up would change. As there, -f - is a compose file from standard input.`,
 
 	root.AddGroup(&cobra.Group{ID: "own", Title: "Commands:"}, &cobra.Group{ID: "stock", Title: "Commands as in docker compose:"})
 	for _, verb := range []*cobra.Command{
-		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.dbVerb(), a.secretsVerb(), a.preflightVerb(),
+		a.initVerb(), a.upVerb(), a.downVerb(), a.statusVerb(), a.sshVerb(), a.logrotateVerb(), a.initModuleVerb(), a.codeVerb(), a.dbVerb(), a.dumpVerb(), a.backupVerb(), a.restoreVerb(), a.secretsVerb(), a.preflightVerb(),
 		a.explainVerb(), a.imageVerb(), a.versionVerb(),
 	} {
 		verb.GroupID = "own"

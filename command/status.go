@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/inmanta/inmanta-docker/backup"
 	"github.com/inmanta/inmanta-docker/database"
 	"github.com/inmanta/inmanta-docker/orchestrator"
 	"github.com/inmanta/inmanta-docker/pair"
@@ -52,11 +53,16 @@ type status struct {
 	// Logrotate is what the logrotate sidecar says of itself; absent where none
 	// runs, or it does not answer.
 	Logrotate *rotation `json:"logrotate,omitempty"`
+	// Dumps is what the db-dump sidecar says of itself; absent where none runs, or
+	// it does not answer.
+	Dumps *dumps `json:"dumps,omitempty"`
 	// CodeURL is where the code sidecar's editor is reached; absent where none runs.
 	CodeURL string `json:"code_url,omitempty"`
 	// Init is the init sidecar's last run; absent where none is on record.
 	Init       *lastRun              `json:"init,omitempty"`
 	Containers []readiness.Container `json:"containers"`
+	// Backups are the last ones that were made of it or verified here, newest first.
+	Backups []backup.Made `json:"backups"`
 	// Drift is where what runs differs from what the files say.
 	Drift []plan.Node `json:"drift"`
 }
@@ -127,6 +133,11 @@ func (s survey) look(ctx context.Context) (status, error) {
 	for _, f := range s.deployment.Files {
 		found.Topology = append(found.Topology, f.Name())
 	}
+	record, err := backup.Remembered(s.deployment.Dir)
+	if err != nil {
+		return found, err
+	}
+	found.Backups = append([]backup.Made{}, record.Backups...)
 	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
 	if err != nil {
 		return found, err
@@ -136,12 +147,13 @@ func (s survey) look(ctx context.Context) (status, error) {
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var apiErr, databaseErr, sshErr, logrotateErr, initErr, driftErr error
+	var apiErr, databaseErr, sshErr, logrotateErr, dumpErr, initErr, driftErr error
 	var group sync.WaitGroup
 	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
 	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
-	group.Go(func() { logrotateErr = s.askLogrotate(patient, containers, &found) })
+	group.Go(func() { found.Logrotate, logrotateErr = tell[rotation](patient, s, containers, logrotateSidecar) })
+	group.Go(func() { found.Dumps, dumpErr = tell[dumps](patient, s, containers, dumpSidecar) })
 	group.Go(func() { found.Init, initErr = s.lastRun(patient, containers) })
 	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
 	group.Wait()
@@ -151,7 +163,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	if driftErr != nil {
 		return found, driftErr
 	}
-	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr, initErr)
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr, dumpErr, initErr)
 	return found, nil
 }
 
@@ -222,21 +234,6 @@ func (s survey) askSSH(ctx context.Context, containers []readiness.Container, fo
 	return nil
 }
 
-func (s survey) askLogrotate(ctx context.Context, containers []readiness.Container, found *status) error {
-	for _, c := range containers {
-		if c.Service != topology.Logrotate || c.State != "running" {
-			continue
-		}
-		answer, err := listLogs(ctx, s.engine, c)
-		if err != nil {
-			return err
-		}
-		found.Logrotate = &answer
-		return nil
-	}
-	return nil
-}
-
 func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
 	observed, err := plan.Observe(ctx, s.engine.API(), plan.QueryFor(s.stack.Project))
 	if err != nil {
@@ -294,10 +291,15 @@ func judge(found status, services []string, unanswered ...error) (health, []stri
 	if found.Pair != nil && !found.Pair.Durable {
 		reasons = append(reasons, found.Pair.Verdict)
 	}
+	// The engine's health checks learn of it later, and have room for less.
 	if found.Logrotate != nil && !found.Logrotate.Healthy {
-		// The engine's health check learns of it later, and has room for less.
 		for _, why := range found.Logrotate.Reasons {
 			reasons = append(reasons, topology.Logrotate+": "+why)
+		}
+	}
+	if found.Dumps != nil && !found.Dumps.Healthy {
+		for _, why := range found.Dumps.Reasons {
+			reasons = append(reasons, topology.DBDump+": "+why)
 		}
 	}
 	if len(reasons) > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/docker/go-units"
 
+	"github.com/inmanta/inmanta-docker/backup"
 	"github.com/inmanta/inmanta-docker/orchestrator"
 	"github.com/inmanta/inmanta-docker/plan"
 	"github.com/inmanta/inmanta-docker/progress"
@@ -48,10 +49,14 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 	if s.Logrotate != nil {
 		facts = append(facts, ui.Fact{Key: "logs", Value: rotationLine(*s.Logrotate, now)})
 	}
+	if s.Dumps != nil {
+		facts = append(facts, ui.Fact{Key: "dumps", Value: dumpsLine(*s.Dumps, now)})
+	}
 	facts = append(facts, codeFacts(s)...)
 	if s.Init != nil {
 		facts = append(facts, ui.Fact{Key: "init", Value: s.Init.line(now)})
 	}
+	facts = append(facts, backupFact(backup.Record{Backups: s.Backups}, now)...)
 	u.KeyValues(facts)
 	if len(s.Containers) > 0 {
 		u.Table([]string{"SERVICE", "CONTAINER", "STATE", "SINCE", "RESTARTS", "IMAGE"}, containerRows(s.Containers, now))

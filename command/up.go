@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/inmanta/inmanta-docker/backup"
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/lock"
 	"github.com/inmanta/inmanta-docker/pair"
@@ -74,6 +75,12 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	defer s.engine.Close()
+	if j, ok, err := backup.UnderWay(s.deployment.Dir); err != nil || ok && !o.dryRun {
+		if err == nil {
+			err = j.CutShort()
+		}
+		return err
+	}
 	for _, w := range s.warnings {
 		u.Note(progress.Warning, w.Error()+": "+w.Fix)
 	}

@@ -136,26 +136,18 @@ select json_build_object('id', pg_export_snapshot(),
  'server', split_part(current_setting('server_version'), ' ', 1),
  'major', current_setting('server_version_num')::int / 10000,
  'encoding', pg_encoding_to_char(d.encoding), 'collation', d.datcollate) from pg_database d where datname = current_database();
-select to_regclass('public.schemamanager') is not null as managed \gset
-\if :managed
-select coalesce(json_object_agg(name, (select max(v) from unnest(installed_versions) v)), '{}') from schemamanager;
-\else
-select '{}';
-\endif
 `
 	go func() { _, _ = io.WriteString(ask, question) }()
 	lines := bufio.NewReader(answers)
 	s := &Snapshot{container: container, end: end}
 	first, err := lines.ReadBytes('\n')
-	var second []byte
-	if err == nil {
-		second, err = lines.ReadBytes('\n')
-	}
 	if err == nil {
 		err = json.Unmarshal(first, s)
 	}
 	if err == nil {
-		err = json.Unmarshal(second, &s.Schema)
+		// Not in the snapshot's own transaction: it would hold a lock on a table that an
+		// orchestrator wants for itself when it starts, and pg_dump after it.
+		s.Schema, err = schema(ctx, c, container)
 	}
 	if err != nil {
 		cancel()
@@ -163,6 +155,23 @@ select '{}';
 		return nil, fmt.Errorf("taking a snapshot of the database: %w", errors.Join(end(), err))
 	}
 	return s, nil
+}
+
+// schema is the newest version of the tables of each part of the orchestrator.
+func schema(ctx context.Context, c Container, container string) (map[string]int64, error) {
+	const question = `select to_regclass('public.schemamanager') is not null as managed \gset
+\if :managed
+select coalesce(json_object_agg(name, (select max(v) from unnest(installed_versions) v)), '{}') from schemamanager;
+\else
+select '{}';
+\endif
+`
+	answer, err := sql(ctx, c, container, User, question)
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string]int64{}
+	return versions, json.Unmarshal([]byte(answer), &versions)
 }
 
 // Sums counts and hashes every table as of the snapshot. done is told of each.

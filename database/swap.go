@@ -89,3 +89,56 @@ commit;
 		}
 	}
 }
+
+// Environments are the names of the orchestrator's environments, as its database
+// has them; none before its first start.
+func Environments(ctx context.Context, c Container, container string) ([]string, error) {
+	const question = `select to_regclass('public.environment') is not null as started \gset
+\if :started
+select name from environment order by name;
+\endif
+`
+	names, err := sql(ctx, c, container, User, question)
+	if err != nil {
+		return nil, fmt.Errorf("listing the environments: %w", err)
+	}
+	if names == "" {
+		return nil, nil
+	}
+	return strings.Split(names, "\n"), nil
+}
+
+// Place is the encoding of the orchestrator's database, and how many bytes there is
+// room for in the folder that the server has.
+func Place(ctx context.Context, c Container, container, folder string) (encoding string, free int64, err error) {
+	encoding, err = sql(ctx, c, container, User, "select pg_encoding_to_char(encoding) from pg_database where datname = current_database()")
+	if err != nil {
+		return "", 0, fmt.Errorf("asking for the encoding: %w", err)
+	}
+	result, err := c.Exec(ctx, container, []string{"df", "-P", "-k", folder}, "")
+	if err != nil {
+		return "", 0, err
+	}
+	fields := strings.Fields(lastLine(result.Stdout))
+	if result.ExitCode != 0 || len(fields) < 6 {
+		return "", 0, fmt.Errorf("asking for the room in %s: %s%s", folder, result.Stdout, result.Stderr)
+	}
+	if _, err := fmt.Sscan(fields[3], &free); err != nil {
+		return "", 0, fmt.Errorf("asking for the room in %s: %w", folder, err)
+	}
+	return encoding, free * 1024, nil
+}
+
+// HaltAll halts every environment in the database of that name, which no
+// orchestrator uses yet.
+func HaltAll(ctx context.Context, c Container, container, name string) error {
+	const statements = `select to_regclass('public.environment') is not null as started \gset
+\if :started
+update environment set halted = true where not halted;
+\endif
+`
+	if _, err := sql(ctx, c, container, name, statements); err != nil {
+		return fmt.Errorf("halting the environments: %w", err)
+	}
+	return nil
+}

@@ -18,7 +18,8 @@ import (
 )
 
 // Once is a container that is run to its end to do one thing, and removed. It
-// has no network, and of root's rights only those that it is given.
+// has no network but the one it is given, and of root's rights only those that it
+// is given.
 type Once struct {
 	Image   string
 	Command []string
@@ -30,6 +31,8 @@ type Once struct {
 	// Capabilities are its own, as the engine names them; none where it is empty,
 	// and where it is nil root's right to every file, DAC_OVERRIDE.
 	Capabilities []string
+	// Network is the one that it is on, by name; none where it is empty.
+	Network string
 	// Project is the deployment that it is for: see RemoveAbandoned.
 	Project string
 }
@@ -171,15 +174,19 @@ func (o Once) options() client.ContainerCreateOptions {
 	if capabilities == nil {
 		capabilities = []string{"DAC_OVERRIDE"}
 	}
+	network := o.Network
+	if network == "" {
+		network = "none"
+	}
 	return client.ContainerCreateOptions{
 		Config: &container.Config{
-			Image: o.Image, User: "0:0", Entrypoint: o.Command, NetworkDisabled: true,
+			Image: o.Image, User: "0:0", Entrypoint: o.Command, NetworkDisabled: o.Network == "",
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 			Labels:      map[string]string{onceLabel: o.Project},
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true, StdinOnce: true,
 		},
 		HostConfig: &container.HostConfig{
-			NetworkMode: "none", CapDrop: []string{"ALL"}, CapAdd: capabilities,
+			NetworkMode: container.NetworkMode(network), CapDrop: []string{"ALL"}, CapAdd: capabilities,
 			SecurityOpt: []string{"no-new-privileges"}, Mounts: mounts,
 			// All of a volume may pass through its output.
 			LogConfig: container.LogConfig{Type: "none"}, AutoRemove: true,

@@ -1,0 +1,388 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"filippo.io/age"
+	"github.com/docker/go-units"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/inmanta/inmanta-docker/backup"
+	"github.com/inmanta/inmanta-docker/bundle"
+	"github.com/inmanta/inmanta-docker/database"
+	"github.com/inmanta/inmanta-docker/orchestrator"
+	"github.com/inmanta/inmanta-docker/pair"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/readiness"
+	"github.com/inmanta/inmanta-docker/settings"
+	"github.com/inmanta/inmanta-docker/sidecar/volume"
+	"github.com/inmanta/inmanta-docker/store"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+func bytesText(n int64) string { return units.BytesSize(float64(n)) }
+
+// backupSurvey is the deployment, its engine and what is remembered of its
+// backups. What an earlier one left behind that was killed is put right. The
+// caller closes the engine.
+func (a *app) backupSurvey(ctx context.Context) (survey, backup.Record, error) {
+	d, stack, err := a.open(ctx)
+	if err != nil {
+		return survey{}, backup.Record{}, err
+	}
+	s := survey{deployment: d, stack: stack}
+	if underWay, ok, err := backup.UnderWay(d.Dir); err != nil || ok {
+		if err == nil {
+			err = underWay.CutShort()
+		}
+		return s, backup.Record{}, err
+	}
+	record, err := backup.Remembered(d.Dir)
+	if err != nil {
+		return s, record, err
+	}
+	if s.engine, err = a.reach(ctx); err != nil {
+		return s, record, err
+	}
+	if err := s.tidy(ctx, &record); err != nil {
+		return s, record, errors.Join(err, s.engine.Close())
+	}
+	return s, record, nil
+}
+
+// tidy ends what is left of a backup or a restore that was killed.
+func (s survey) tidy(ctx context.Context, record *backup.Record) error {
+	if _, err := s.engine.RemoveAbandoned(ctx, s.stack.Project.Name); err != nil {
+		return err
+	}
+	if len(record.Halted) == 0 {
+		return nil
+	}
+	if err := s.resume(ctx, record.Halted); err != nil {
+		return err
+	}
+	record.Halted = nil
+	return record.Save(s.deployment.Dir)
+}
+
+// primaryDatabase is the container of the database that takes writes.
+func (s survey) primaryDatabase(ctx context.Context) (readiness.Container, error) {
+	node := topology.Database
+	if s.hasPair() {
+		found, err := s.pair(ctx)
+		if err != nil {
+			return readiness.Container{}, err
+		}
+		if found.Primary == "" {
+			return readiness.Container{}, problem.Problem{ID: "no-primary", Where: s.deployment.Dir, What: found.Verdict, Fix: found.Fix}
+		}
+		if n, _ := found.Node(found.Primary); n.ContainerState == pair.Elsewhere {
+			return readiness.Container{}, problem.Problem{
+				ID: "primary-elsewhere", Where: s.deployment.Dir, What: "the primary database, " + found.Primary + ", is on another machine", Fix: "do this on that machine",
+			}
+		}
+		node = found.Primary
+	}
+	return s.runningSidecar(ctx, node)
+}
+
+// running is what a backup is taken of.
+type running struct {
+	database readiness.Container
+	// status is nil where the orchestrator does not run.
+	status       *orchestrator.Status
+	environments []orchestrator.Environment
+	containers   []readiness.Container
+}
+
+// toHalt are the environments that are not halted already.
+func (r running) toHalt() []string {
+	var ids []string
+	for _, e := range r.environments {
+		if !e.Halted {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
+// contents are the environments as a backup notes them.
+func (r running) contents() []bundle.Environment {
+	list := []bundle.Environment{}
+	for _, e := range r.environments {
+		resources := e.Resources
+		if e.Unknown != "" {
+			resources = -1
+		}
+		list = append(list, bundle.Environment{ID: e.ID, Name: e.Name, Halted: e.Halted, Resources: resources})
+	}
+	return list
+}
+
+// observeRunning asks what there is. An orchestrator that runs has to answer: what it does
+// would go on otherwise.
+func (s survey) observeRunning(ctx context.Context) (running, error) {
+	var r running
+	var err error
+	if r.database, err = s.primaryDatabase(ctx); err != nil {
+		return r, err
+	}
+	if r.containers, err = readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name); err != nil {
+		return r, err
+	}
+	found := status{}
+	if err := s.askOrchestrator(ctx, r.containers, &found); err != nil {
+		p := problem.Problem{
+			ID: "orchestrator-silent", Where: s.deployment.Dir, What: "the orchestrator runs and does not say how it is: " + firstLine(err),
+			Fix: "see what is wrong: inmanta-docker status; or stop it for the backup: inmanta-docker stop " + topology.Orchestrator, Err: err,
+		}
+		if errors.Is(err, orchestrator.ErrLogin) {
+			p.Fix = "its environments cannot be halted without a login: stop it for the backup (inmanta-docker stop " + topology.Orchestrator + ")"
+		}
+		return r, p
+	}
+	r.status, r.environments = found.Orchestrator, found.Environments
+	return r, nil
+}
+
+// naming is what is known of a backup before anything is asked.
+type naming struct {
+	id, tool string
+	began    time.Time
+}
+
+// header is the header of a backup.
+func (s survey) header(ctx context.Context, h naming, consistent bool, r running, moment *database.Snapshot) (bundle.Header, error) {
+	full := bundle.Header{
+		ID: h.id, Created: h.began, Project: s.stack.Project.Name, Tool: h.tool, Consistent: consistent,
+		Settings: map[string]string{}, Images: map[string]bundle.Image{},
+		Database: bundle.Server{
+			Version: moment.Server, Major: moment.Major, Name: database.User, Bytes: moment.Bytes,
+			Encoding: moment.Encoding, Collation: moment.Collation,
+		},
+		Orchestrator: bundle.Orchestrator{Schema: moment.Schema},
+	}
+	for _, f := range s.deployment.Files {
+		full.Topology = append(full.Topology, f.Name())
+	}
+	for _, one := range settings.All {
+		if value, _, ok := s.deployment.Setting(one.Name); ok && !settings.IsSecret(one.Name) {
+			full.Settings[one.Name] = value
+		}
+	}
+	if r.status != nil {
+		full.Orchestrator.Product, full.Orchestrator.Edition, full.Orchestrator.Version = r.status.Product, r.status.Edition, r.status.Version
+	}
+	for _, c := range r.containers {
+		inspected, err := s.engine.API().ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+		if err != nil {
+			return full, fmt.Errorf("looking at container %s: %w", c.Name, err)
+		}
+		full.Images[c.Service] = bundle.Image{Reference: c.Image, ID: inspected.Container.Image}
+	}
+	return full, nil
+}
+
+// take takes a backup and hands it in.
+func (s survey) take(ctx context.Context, record *backup.Record, h naming, online bool, to []age.Recipient, at place, upload store.Upload, report progress.Report) (made backup.Made, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, err := s.observeRunning(ctx)
+	if err != nil {
+		return made, err
+	}
+	if err := database.EndDumps(ctx, s.engine, r.database.ID); err != nil {
+		return made, err
+	}
+	room, err := s.room(ctx)
+	if err != nil {
+		return made, err
+	}
+	var halting []string
+	if !online {
+		halting = r.toHalt()
+	}
+	still, err := s.halt(ctx, record, halting, report)
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, still.end(s, record)) }()
+	moment, err := database.OpenSnapshot(ctx, s.engine, r.database.ID)
+	if err != nil {
+		return made, err
+	}
+	defer func() { _ = moment.Close() }() // it was only read
+	full, err := s.header(ctx, h, !online || r.status == nil, r, moment)
+	if err != nil {
+		return made, err
+	}
+	counted := &counting{to: upload}
+	file, err := encrypting(counted, to)
+	if err != nil {
+		return made, err
+	}
+	writer, err := bundle.NewWriter(file, full)
+	if err != nil {
+		return made, err
+	}
+	content := bundle.Content{Halted: append([]string{}, halting...), Environments: r.contents()}
+	if content.State, err = s.writeState(ctx, writer, at, room, func() error { return still.end(s, record) }, report); err != nil {
+		return made, err
+	}
+	if content.Tables, err = s.writeDatabase(ctx, writer, moment, report); err != nil {
+		return made, err
+	}
+	if _, err := writer.Finish(content); err != nil {
+		return made, err
+	}
+	if err := file.Close(); err != nil {
+		return made, err
+	}
+	if err := upload.Commit(); err != nil {
+		return made, err
+	}
+	report(progress.Event{ID: "Backup", Text: "Written", Detail: bytesText(counted.n), Status: progress.Done})
+	made = backup.Made{
+		ID: h.id, Where: at.String(), Created: full.Created, Size: counted.n, Consistent: full.Consistent, Encrypted: len(to) > 0,
+		Seconds: time.Since(h.began).Seconds(),
+	}
+	if len(halting) > 0 {
+		made.HaltedSeconds = still.over.Seconds()
+	}
+	return made, nil
+}
+
+// writeState packs the state volume into the backup and says resume when it has
+// been read: before it is written, where writing may take longer than reading.
+func (s survey) writeState(ctx context.Context, w *bundle.Writer, at place, room volume.Room, resume func() error, report progress.Report) (bundle.Volume, error) {
+	event := progress.Event{ID: "State", Text: "Packing", Status: progress.Working, Total: room.Bytes}
+	report(event)
+	part, err := w.Part(bundle.State)
+	if err != nil {
+		return bundle.Volume{}, err
+	}
+	var summary volume.Summary
+	if _, near := at.store.(store.Folder); near {
+		if summary, err = s.packState(ctx, part); err == nil {
+			err = resume()
+		}
+	} else {
+		summary, err = s.spoolState(ctx, part, resume)
+	}
+	if err == nil {
+		err = part.Close()
+	}
+	if err != nil {
+		return bundle.Volume{}, err
+	}
+	event.Text, event.Status, event.Current = "Packed", progress.Done, room.Bytes
+	event.Detail = fmt.Sprintf("%d files, %s", summary.Files, bytesText(summary.Bytes))
+	if n := int64(len(summary.Changed)) + summary.MoreChanged; n > 0 {
+		event.Status, event.Detail = progress.Warning, fmt.Sprintf("%s; %d of them changed while they were read, such as %s", event.Detail, n, summary.Changed[0])
+	}
+	report(event)
+	return bundle.Volume{Files: summary.Files, Bytes: summary.Bytes, UID: int(summary.UID), GID: int(summary.GID)}, nil
+}
+
+// spoolState packs the state volume into a file without a name first.
+func (s survey) spoolState(ctx context.Context, part io.Writer, resume func() error) (volume.Summary, error) {
+	folder := filepath.Join(s.deployment.Dir, backup.Folder)
+	fail := func(err error) (volume.Summary, error) {
+		return volume.Summary{}, fmt.Errorf("keeping the state volume in %s for a moment: %w", folder, err)
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fail(err)
+	}
+	spool, err := os.CreateTemp(folder, ".state-*")
+	if err != nil {
+		return fail(err)
+	}
+	defer spool.Close()
+	if err := os.Remove(spool.Name()); err != nil {
+		return fail(err)
+	}
+	summary, err := s.packState(ctx, spool)
+	if err != nil {
+		return summary, err
+	}
+	if err := resume(); err != nil {
+		return summary, err
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return fail(err)
+	}
+	_, err = io.Copy(part, spool)
+	return summary, err
+}
+
+// writeDatabase dumps the database into the backup, and counts and hashes its
+// rows meanwhile.
+func (s survey) writeDatabase(ctx context.Context, w *bundle.Writer, moment *database.Snapshot, report progress.Report) ([]bundle.Table, error) {
+	part, err := w.Part(bundle.Database)
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, t := range moment.Tables {
+		total += t.Bytes
+	}
+	dumping := progress.Event{ID: "Database", Text: "Dumping", Status: progress.Working, Total: total}
+	report(dumping)
+	var sums []database.Sum
+	group, working := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return moment.Dump(working, s.engine, part, func(read int64) {
+			now := dumping
+			now.Current = read
+			report(now)
+		})
+	})
+	group.Go(func() (err error) {
+		sums, err = moment.Sums(working, s.engine, func(database.Sum) {})
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if err := part.Close(); err != nil {
+		return nil, err
+	}
+	dumping.Text, dumping.Status, dumping.Current = "Dumped", progress.Done, total
+	dumping.Detail = fmt.Sprintf("%d tables, %s on the disk", len(sums), bytesText(moment.Bytes))
+	report(dumping)
+	return tablesOf(sums), nil
+}
+
+// tablesOf are sums as a backup notes them, by name.
+func tablesOf(sums []database.Sum) []bundle.Table {
+	list := []bundle.Table{}
+	for _, one := range sums {
+		list = append(list, bundle.Table(one))
+	}
+	slices.SortFunc(list, func(a, b bundle.Table) int {
+		return slices.Compare([]string{a.Schema, a.Name}, []string{b.Schema, b.Name})
+	})
+	return list
+}
+
+// counting counts what is written.
+type counting struct {
+	to io.Writer
+	n  int64
+}
+
+// Write implements io.Writer.
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,276 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inmanta/inmanta-docker/backup"
+	"github.com/inmanta/inmanta-docker/bundle"
+	"github.com/inmanta/inmanta-docker/database"
+	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/lock"
+	"github.com/inmanta/inmanta-docker/orchestrator"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/readiness"
+	"github.com/inmanta/inmanta-docker/settings"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+func (a *app) backupVerifyVerb() *cobra.Command {
+	var k keys
+	var timeout time.Duration
+	verb := &cobra.Command{
+		Use:   "verify {FILE | s3://BUCKET/FILE}",
+		Short: "Restore a backup into a stack of its own, and see that it serves",
+		Long: `Restore a backup into a stack of its own with the real orchestrator, and wait until it
+serves: every row of every table is compared with what the backup says, and the
+environments with those that it had. The stack is removed again, whatever comes of it.
+
+Its network leads nowhere and its environments stay halted, so that it deploys
+nothing. The deployment itself is not touched; it may be down.
+
+What came of it is remembered: inmanta-docker status and backup ls show it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.verifyBackup(cmd.Context(), args[0], k, timeout)
+		},
+	}
+	keyFlags(verb, &k)
+	verb.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "How long to wait until the orchestrator serves with it")
+	a.jsonFlag(verb, "what came of it")
+	return verb
+}
+
+// isolated makes a stack of a deployment's files that cannot be mistaken for it:
+// it is on no network that leads anywhere, publishes nothing and stays down when
+// its engine starts again.
+const isolated = `services:
+  db:
+    container_name: %[1]s-db
+    restart: "no"
+    networks: !reset null
+    ports: !reset []
+  server:
+    container_name: %[1]s-orchestrator
+    restart: "no"
+    networks: !reset null
+    ports: !reset []
+networks:
+  default:
+    internal: true
+`
+
+func (a *app) verifyBackup(ctx context.Context, where string, k keys, timeout time.Duration) error {
+	u := a.ui()
+	d, stack, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	record, err := backup.Remembered(d.Dir)
+	if err != nil {
+		return err
+	}
+	// One at a time: both would be of the same name.
+	folder := filepath.Join(d.Dir, backup.Folder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return problem.Problem{ID: "backup-notes", Where: folder, What: fmt.Sprintf("it cannot be made: %v", err), Fix: "make the directory writable", Err: err}
+	}
+	release, err := lock.Take(ctx, folder, func() { u.Note(progress.Warning, "Another verification is at work; waiting for it to be done.") })
+	if err != nil {
+		return err
+	}
+	defer release()
+	from, err := a.backupAt(d, where, k)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	report, stop := u.Progress()
+	defer stop()
+	h, m, size, err := from.check(ctx, report)
+	if err != nil {
+		return err
+	}
+	failed := a.restoreApart(ctx, d, stack.Project.Name+"-verify", from, h, m, timeout, report)
+	stop()
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), failed)
+	}
+	made, known := record.Find(h.ID)
+	if !known {
+		made = backup.Made{ID: h.ID, Created: h.Created, Consistent: h.Consistent, Encrypted: len(from.with) > 0}
+	}
+	made.Where, made.Size = from.String(), size
+	made.Verified = &backup.Verified{At: time.Now().UTC().Truncate(time.Second), Seconds: time.Since(began).Seconds()}
+	if failed != nil {
+		made.Verified.Problem = firstLine(failed)
+	}
+	record.Note(made)
+	if err := errors.Join(failed, record.Save(d.Dir)); err != nil {
+		return err
+	}
+	if a.json {
+		u.Value(made)
+		return u.Err()
+	}
+	u.Note(progress.Done, fmt.Sprintf("%s can be restored: the orchestrator serves with it, with %d environments, and every row of %d tables is as it was (%.1f s)",
+		from.name, len(m.Content.Environments), len(m.Content.Tables), made.Verified.Seconds))
+	return u.Err()
+}
+
+// restoreApart restores a backup into a stack of its own, which it removes again.
+func (a *app) restoreApart(ctx context.Context, d deployment.Deployment, name string, from source, h bundle.Header, m bundle.Manifest, timeout time.Duration, report progress.Report) (err error) {
+	s, clean, err := a.apart(ctx, d, name)
+	if err != nil {
+		return err
+	}
+	defer clean()
+	defer s.engine.Close()
+	if err := s.engine.Down(ctx, name); err != nil { // what one that was killed has left
+		return err
+	}
+	defer func() {
+		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, s.engine.Down(removing, name))
+	}()
+	r := restoring{app: a, survey: s, report: report, timeout: timeout, ui: a.ui()}
+	load, err := r.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	target, err := load.facts(ctx, backup.Target{Where: "the stack that it was restored into", DatabaseFree: -1, StateFree: -1, Service: slices.ContainsFunc(d.Files, func(f deployment.File) bool {
+		return f.Name() == deployment.OverlayFile("iso")
+	})})
+	if err != nil {
+		return err
+	}
+	if problems := backup.Problems(from.String(), h, m, target); len(problems) > 0 {
+		return problems
+	}
+	if err := load.load(ctx, from, m); err != nil {
+		return err
+	}
+	// Nothing may be deployed from here, also where the backup was taken online.
+	if err := database.HaltAll(ctx, s.engine, load.database.ID, database.Loaded); err != nil {
+		return err
+	}
+	if err := r.swap(ctx, true); err != nil {
+		return err
+	}
+	if err := r.start(ctx, h.Orchestrator.Edition); err != nil {
+		return err
+	}
+	containers, err := readiness.Observe(ctx, s.engine.API(), name)
+	if err != nil {
+		return err
+	}
+	found := status{}
+	if err := s.askOrchestrator(ctx, containers, &found); err != nil {
+		return err
+	}
+	return sameEnvironments(from.String(), m.Content.Environments, found)
+}
+
+// sameEnvironments compares what the orchestrator shows with what the backup had.
+func sameEnvironments(where string, want []bundle.Environment, found status) error {
+	var differences []string
+	for _, w := range want {
+		i := slices.IndexFunc(found.Environments, func(e orchestrator.Environment) bool { return e.ID == w.ID })
+		switch {
+		case i < 0:
+			differences = append(differences, fmt.Sprintf("environment %s is missing", w.Name))
+		case found.Environments[i].Name != w.Name:
+			differences = append(differences, fmt.Sprintf("environment %s is called %s", w.Name, found.Environments[i].Name))
+		case w.Resources >= 0 && found.Environments[i].Unknown == "" && found.Environments[i].Resources != w.Resources:
+			differences = append(differences, fmt.Sprintf("environment %s has %d resources, not %d", w.Name, found.Environments[i].Resources, w.Resources))
+		}
+	}
+	if len(found.Environments) > len(want) {
+		differences = append(differences, fmt.Sprintf("there are %d environments, not %d", len(found.Environments), len(want)))
+	}
+	if len(differences) == 0 {
+		return nil
+	}
+	return problem.Problem{
+		ID: "backup-differs", Where: where, What: "the orchestrator does not show what the backup had: " + some(differences), Fix: "take another backup",
+	}
+}
+
+// apart is a survey of a stack of its own, of that project name, made of the
+// deployment's files: without its sidecars and without its data.
+func (a *app) apart(ctx context.Context, d deployment.Deployment, name string) (s survey, clean func(), err error) {
+	folder, err := os.MkdirTemp("", "inmanta-docker-verify-")
+	if err != nil {
+		return s, nil, fmt.Errorf("making a folder for a compose file: %w", err)
+	}
+	clean = func() { os.RemoveAll(folder) }
+	defer func() {
+		if err != nil {
+			clean()
+		}
+	}()
+	override := filepath.Join(folder, "docker-compose.verify.yml")
+	if err := os.WriteFile(override, fmt.Appendf(nil, isolated, name), 0o600); err != nil {
+		return s, nil, fmt.Errorf("writing a compose file: %w", err)
+	}
+	request := a.request
+	request.Files, request.With = nil, nil
+	for _, f := range d.Files {
+		// Of our overlays, the one that says which orchestrator it is.
+		overlay, ours := strings.CutSuffix(strings.TrimPrefix(f.Name(), "docker-compose."), ".yml")
+		if ours && overlay != "iso" && slices.Contains(deployment.Overlays(), overlay) {
+			continue
+		}
+		request.Files = append(request.Files, f.Path)
+	}
+	request.Files = append(request.Files, override)
+	request.ProjectName, request.ProjectDirectory = name, d.Dir
+	request.Env = append(slices.Clone(request.Env), settings.DatabasePassword+"="+deployment.Password())
+	s.deployment, err = deployment.Open(request)
+	if err != nil {
+		return s, nil, err
+	}
+	if s.stack, err = topology.Load(ctx, s.deployment); err != nil {
+		return s, nil, err
+	}
+	if s.stack.Project, err = s.stack.Project.WithSelectedServices([]string{topology.Database, topology.Orchestrator}); err != nil {
+		return s, nil, err
+	}
+	if err := s.keepsApart(name); err != nil {
+		return s, nil, err
+	}
+	s.engine, err = a.reach(ctx)
+	return s, clean, err
+}
+
+// keepsApart refuses files that would have the stack use what is the deployment's.
+func (s survey) keepsApart(name string) error {
+	var problems problem.List
+	for _, v := range s.stack.Project.Volumes {
+		if bool(v.External) || !strings.HasPrefix(v.Name, name+"_") {
+			problems = append(problems, problem.Problem{
+				ID: "verify-shares", Where: "volume " + v.Name, What: "the compose files give this volume a name of its own, so that a stack beside the deployment would use the deployment's",
+				Fix: "restore the backup into a deployment on another machine to verify it",
+			})
+		}
+	}
+	for key, n := range s.stack.Project.Networks {
+		if bool(n.External) || !n.Internal {
+			problems = append(problems, problem.Problem{
+				ID: "verify-reaches", Where: "network " + key, What: "the compose files have a network that leads elsewhere, where a restored orchestrator could deploy",
+				Fix: "restore the backup into a deployment on another machine to verify it",
+			})
+		}
+	}
+	return problems.OrNil()
+}

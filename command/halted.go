@@ -1,0 +1,124 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/inmanta/inmanta-docker/backup"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/sidecar/halt"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+// apiInside is where the orchestrator's API is on the deployment's own network.
+const apiInside = "http://" + topology.Orchestrator + ":8888"
+
+// stillness is the time for which environments are halted.
+type stillness struct {
+	letGo  func()
+	done   chan error
+	begun  time.Time
+	report progress.Report
+	// over is for how long it was; 0 while it is.
+	over time.Duration
+}
+
+// networkOf is a network that the service is on, by its name on the engine.
+func (s survey) networkOf(service string) string {
+	for name := range s.stack.Project.Services[service].Networks {
+		return s.stack.Project.Networks[name].Name
+	}
+	return s.stack.Project.Networks["default"].Name
+}
+
+// halt halts environments, and returns when nothing is compiled or deployed in
+// them any more. They are resumed when that is ended, or when this process is:
+// what resumes them is a container of its own. They are on record until then.
+func (s survey) halt(ctx context.Context, record *backup.Record, environments []string, report progress.Report) (*stillness, error) {
+	still := &stillness{begun: time.Now(), report: report, letGo: func() {}, done: make(chan error, 1)}
+	if len(environments) == 0 {
+		still.done <- nil
+		return still, nil
+	}
+	once, err := s.once(append([]string{"halt", apiInside}, environments...)...)
+	if err != nil {
+		return nil, err
+	}
+	once.Network, once.Capabilities = s.networkOf(topology.Orchestrator), []string{}
+	record.Halted = environments
+	if err := record.Save(s.deployment.Dir); err != nil {
+		return nil, err
+	}
+	report(progress.Event{ID: "Environments", Text: "Halting", Detail: fmt.Sprintf("%d of them", len(environments)), Status: progress.Working})
+	in, out := io.Pipe()
+	still.letGo = func() { out.Close() }
+	halted := awaitLine(halt.Halted)
+	go func() {
+		// An interrupt must not leave them halted: it only ends the input.
+		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, in, halted)
+		if err == nil && result.ExitCode != 0 {
+			err = errors.New(result.Stderr)
+		}
+		still.done <- err
+	}()
+	select {
+	case <-halted.seen:
+		report(progress.Event{ID: "Environments", Text: "Halted", Status: progress.Working})
+		return still, nil
+	case err = <-still.done:
+		still.done <- err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return nil, errors.Join(err, still.end(s, record))
+}
+
+// end has the environments resumed, and returns when they are. It may be called
+// again, and returns the same.
+func (h *stillness) end(s survey, record *backup.Record) error {
+	if h.over != 0 {
+		return nil
+	}
+	h.letGo()
+	err := <-h.done
+	h.over = time.Since(h.begun)
+	if err != nil {
+		return problem.Problem{
+			ID: "environments-halted", Where: s.deployment.Dir, What: fmt.Sprintf("environments could not be halted and resumed: %v", err),
+			Fix: "see how they are: inmanta-docker status; the next backup resumes what is left halted", Err: err,
+		}
+	}
+	if len(record.Halted) == 0 {
+		return nil
+	}
+	record.Halted = nil
+	h.report(progress.Event{ID: "Environments", Text: "Resumed", Detail: fmt.Sprintf("halted for %.1f s", h.over.Seconds()), Status: progress.Done})
+	return record.Save(s.deployment.Dir)
+}
+
+// resume resumes environments, as those that were halted for a backup.
+func (s survey) resume(ctx context.Context, environments []string) error {
+	if len(environments) == 0 {
+		return nil
+	}
+	once, err := s.once(append([]string{"attached", "resume", apiInside}, environments...)...)
+	if err != nil {
+		return err
+	}
+	once.Network, once.Capabilities = s.networkOf(topology.Orchestrator), []string{}
+	result, err := s.engine.RunOnce(ctx, once)
+	if err == nil && result.ExitCode != 0 {
+		err = errors.New(result.Stderr)
+	}
+	if err != nil {
+		return problem.Problem{
+			ID: "environments-halted", Where: s.deployment.Dir, What: fmt.Sprintf("environments that were halted for a backup could not be resumed: %v", err),
+			Fix: "once the orchestrator serves, try again, or resume them in its web console", Err: err,
+		}
+	}
+	return nil
+}

@@ -1,0 +1,376 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/inmanta/inmanta-docker/backup"
+	"github.com/inmanta/inmanta-docker/bundle"
+	"github.com/inmanta/inmanta-docker/deployment"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/topology"
+	"github.com/inmanta/inmanta-docker/ui"
+)
+
+// restoreOptions are the flags of restore.
+type restoreOptions struct {
+	keys                   keys
+	replace, goOn, putBack bool
+	timeout                time.Duration
+}
+
+// keyFlags are those that open an encrypted backup.
+func keyFlags(verb *cobra.Command, k *keys) {
+	flags := verb.Flags()
+	flags.StringArrayVarP(&k.identities, "identity", "i", nil, "Open it with the secret key in this `file`, of age-keygen or ssh-keygen; may be repeated")
+	flags.BoolVar(&k.ask, "passphrase", false, "Open it with a passphrase, which is asked for")
+	flags.StringVar(&k.passphraseFile, "passphrase-file", "", "Open it with the passphrase in this `file`")
+}
+
+func (a *app) restoreVerb() *cobra.Command {
+	var o restoreOptions
+	verb := &cobra.Command{
+		Use:   "restore {FILE | s3://BUCKET/FILE}",
+		Short: "Restore a backup into this deployment, new or not",
+		Long: `Restore a backup into this deployment. All of the file is checked first, and whether it
+fits: another edition, another major version of PostgreSQL or a newer orchestrator
+is refused before anything is touched.
+
+It is loaded beside what is there, which stays in use, and compared with what the
+backup says of every table. Only then both change places, and the orchestrator is
+started with it. What was there is kept until it serves, and put back if it does not.
+
+A restore that was cut short is gone on with by --continue, or undone by --put-back;
+until then up refuses.`,
+		Example: `  inmanta-docker restore backups/inmanta-20261127T140102Z.inmanta-backup
+  inmanta-docker restore --continue`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			where := strings.Join(args, "")
+			if (where == "") != (o.goOn || o.putBack) || o.goOn && o.putBack {
+				return problem.Problem{ID: "restore-what", Where: "restore", What: "it takes a backup, or --continue, or --put-back", Fix: "see which there are: inmanta-docker backup ls"}
+			}
+			return a.restore(cmd.Context(), where, o)
+		},
+	}
+	flags := verb.Flags()
+	flags.BoolVar(&o.replace, "replace", false, "Replace the environments that the deployment has")
+	flags.BoolVar(&o.goOn, "continue", false, "Go on with a restore that was cut short")
+	flags.BoolVar(&o.putBack, "put-back", false, "Undo a restore that was cut short")
+	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "How long to wait until the orchestrator serves with it")
+	keyFlags(verb, &o.keys)
+	return verb
+}
+
+// source is a backup to be read, as often as it takes.
+type source struct {
+	place
+	with []age.Identity
+}
+
+// open opens it; read is told how much of its size has been read, and may be nil.
+func (b source) open(ctx context.Context, read func(n, size int64)) (io.Reader, io.Closer, int64, error) {
+	file, size, err := b.store.Open(ctx, b.name)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	from := io.Reader(file)
+	if read != nil {
+		from = &metered{from: file, read: func(n int64) { read(n, size) }}
+	}
+	plain, err := bundle.Decrypt(from, b.String(), b.with...)
+	if err != nil {
+		return nil, nil, 0, errors.Join(err, file.Close())
+	}
+	return plain, file, size, nil
+}
+
+// metered tells how much was read, at most once for each MiB.
+type metered struct {
+	from    io.Reader
+	n, told int64
+	read    func(int64)
+}
+
+// Read implements io.Reader.
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.from.Read(p)
+	if m.n += int64(n); m.n-m.told >= 1<<20 {
+		m.told = m.n
+		m.read(m.n)
+	}
+	return n, err
+}
+
+// check reads all of it.
+func (b source) check(ctx context.Context, report progress.Report) (bundle.Header, bundle.Manifest, int64, error) {
+	event := progress.Event{ID: "Backup", Text: "Checking", Detail: b.String(), Status: progress.Working}
+	report(event)
+	plain, closer, size, err := b.open(ctx, func(n, size int64) {
+		now := event
+		now.Current, now.Total = n, size
+		report(now)
+	})
+	if err != nil {
+		return bundle.Header{}, bundle.Manifest{}, 0, err
+	}
+	defer closer.Close()
+	h, m, err := bundle.Check(plain, b.String(), nil)
+	if err != nil {
+		return h, m, size, err
+	}
+	event.Text, event.Status = "Whole", progress.Done
+	event.Detail = fmt.Sprintf("%s, of %s, %s", bytesText(size), h.Created.Local().Format(time.DateTime), h.Project)
+	report(event)
+	return h, m, size, nil
+}
+
+// backupAt is the backup that somebody names.
+func (a *app) backupAt(d deployment.Deployment, where string, k keys) (source, error) {
+	with, err := a.opening(k)
+	if err != nil {
+		return source{}, err
+	}
+	at, err := placeAt(d, where)
+	if err == nil && at.name == "" {
+		err = problem.Problem{ID: "no-backup-named", Where: where, What: "this names no backup, but where some may be", Fix: "see which there are: inmanta-docker backup ls " + where}
+	}
+	return source{at, with}, err
+}
+
+func (a *app) restore(ctx context.Context, where string, o restoreOptions) error {
+	u := a.ui()
+	release, err := a.turn(ctx, u)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s, err := a.survey(ctx, u, false)
+	if err != nil {
+		return err
+	}
+	defer s.engine.Close()
+	j, cutShort, err := backup.UnderWay(s.deployment.Dir)
+	switch resumes := o.goOn || o.putBack; {
+	case err != nil:
+		return err
+	case cutShort && !resumes:
+		return j.CutShort()
+	case !cutShort && resumes:
+		return problem.Problem{ID: "no-restore", Where: s.deployment.Dir, What: "no restore was cut short here", Fix: "name a backup to restore: inmanta-docker backup ls"}
+	case cutShort:
+		where = j.Where
+	}
+	record, err := backup.Remembered(s.deployment.Dir)
+	if err != nil {
+		return err
+	}
+	if err := s.tidy(ctx, &record); err != nil {
+		return err
+	}
+	report, stop := u.Progress()
+	defer stop()
+	r := restoring{app: a, survey: s, report: report, timeout: o.timeout, ui: u}
+	switch {
+	case o.putBack && j.Phase == backup.Keeping:
+		return problem.Problem{ID: "restore-done", Where: j.Where, What: "it serves already, and what was there before is being removed", Fix: "finish it: inmanta-docker restore --continue"}
+	case o.putBack:
+		j.Why = "it was asked for"
+		err = r.putBack(ctx, &j)
+	case cutShort && j.Phase != backup.Loading:
+		err = r.carryOn(ctx, &j)
+	default:
+		var from source
+		if from, err = a.backupAt(s.deployment, where, o.keys); err == nil {
+			err = r.begin(ctx, from, o.replace || cutShort)
+		}
+	}
+	stop()
+	if err != nil {
+		return err
+	}
+	return u.Err()
+}
+
+// restoring is a restore at work.
+type restoring struct {
+	app     *app
+	survey  survey
+	report  progress.Report
+	ui      *ui.UI
+	timeout time.Duration
+}
+
+// say reports that a step of the restore begins, or is done.
+func (r restoring) say(text, detail string, status progress.Status) {
+	r.report(progress.Event{ID: "Restore", Text: text, Detail: detail, Status: status})
+}
+
+// begin restores a backup from its beginning.
+func (r restoring) begin(ctx context.Context, from source, replace bool) error {
+	s := r.survey
+	h, m, _, err := from.check(ctx, r.report)
+	if err != nil {
+		return err
+	}
+	target := backup.Target{Where: s.deployment.Dir, DatabaseFree: -1, StateFree: -1, Service: slices.ContainsFunc(s.deployment.Files, func(f deployment.File) bool {
+		return f.Name() == deployment.OverlayFile("iso")
+	})}
+	// What needs nothing to run is refused before anything is started.
+	if problems := backup.Problems(from.String(), h, m, target); len(problems) > 0 {
+		return problems
+	}
+	if err := r.mayReplace(ctx, from, replace); err != nil {
+		return err
+	}
+	load, err := r.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	target, err = load.facts(ctx, target)
+	if err != nil {
+		return err
+	}
+	if problems := backup.Problems(from.String(), h, m, target); len(problems) > 0 {
+		return problems
+	}
+	j := backup.Journal{ID: h.ID, Where: from.String(), Began: time.Now().UTC(), Halted: m.Content.Halted, Edition: h.Orchestrator.Edition}
+	if err := j.Enter(s.deployment.Dir, backup.Loading); err != nil {
+		return err
+	}
+	if err := load.load(ctx, from, m); err != nil {
+		// What was there was not touched: nothing of the attempt is to stay.
+		cleaning := context.WithoutCancel(ctx)
+		return errors.Join(err, load.forget(cleaning), j.Over(s.deployment.Dir))
+	}
+	if err := j.Enter(s.deployment.Dir, backup.Swapping); err != nil {
+		return err
+	}
+	return r.carryOn(ctx, &j)
+}
+
+// mayReplace refuses to replace environments that nobody has said are to go.
+func (r restoring) mayReplace(ctx context.Context, from source, replace bool) error {
+	if replace {
+		return nil
+	}
+	containers, err := r.survey.engine.Containers(ctx, r.survey.stack.Project.Name)
+	if err != nil {
+		return err
+	}
+	running := slices.ContainsFunc(containers, func(c engineContainer) bool { return slices.Contains(pairServices, c.Service) && c.State == "running" })
+	if !running {
+		volume, ok := r.survey.databaseVolume(topology.Database)
+		if !ok {
+			return nil
+		}
+		if has, err := r.survey.engine.HasVolume(ctx, volume); err != nil || !has {
+			return err
+		}
+		return problem.Problem{
+			ID: "restore-replaces", Where: "volume " + volume, What: "the deployment has a database, which does not run, so that nobody can say what a restore would replace",
+			Fix: "start it to look (inmanta-docker up), or say that it is to be replaced: inmanta-docker restore --replace " + from.String(),
+		}
+	}
+	names, err := r.survey.environmentNames(ctx)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return problem.Problem{
+		ID: "restore-replaces", Where: r.survey.deployment.Dir,
+		What: "a restore replaces the environments that the deployment has: " + some(names),
+		Fix:  "back them up first (inmanta-docker backup), and say that they are to be replaced: inmanta-docker restore --replace " + from.String(),
+	}
+}
+
+// some are the first of many names.
+func some(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// carryOn goes on with a restore whose backup has been loaded.
+func (r restoring) carryOn(ctx context.Context, j *backup.Journal) error {
+	dir := r.survey.deployment.Dir
+	if j.Phase == backup.PuttingBack {
+		return r.putBack(ctx, j)
+	}
+	if j.Phase == backup.Swapping {
+		r.say("Swapping", "the orchestrator is down for a moment", progress.Working)
+		if err := r.swap(ctx, true); err != nil {
+			return r.failed(ctx, j, err)
+		}
+		if err := j.Enter(dir, backup.Starting); err != nil {
+			return err
+		}
+	}
+	if j.Phase == backup.Starting {
+		r.say("Starting", "the orchestrator with what was restored", progress.Working)
+		if err := r.start(ctx, j.Edition); err != nil {
+			return r.failed(ctx, j, err)
+		}
+		if err := j.Enter(dir, backup.Keeping); err != nil {
+			return err
+		}
+	}
+	r.say("Keeping", "what was there before is removed", progress.Working)
+	if err := r.survey.resume(ctx, j.Halted); err != nil {
+		r.ui.Note(progress.Warning, firstLine(err))
+	}
+	if err := r.discard(ctx, true); err != nil {
+		return err
+	}
+	if err := j.Over(dir); err != nil {
+		return err
+	}
+	r.say("Restored", j.Where, progress.Done)
+	return nil
+}
+
+// failed puts back what was there, unless somebody only interrupted.
+func (r restoring) failed(ctx context.Context, j *backup.Journal, err error) error {
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), j.CutShort())
+	}
+	j.Why = firstLine(err)
+	return errors.Join(r.putBack(ctx, j), err)
+}
+
+// putBack undoes a restore, and returns when what was there serves again. It is an
+// error when that was not asked for.
+func (r restoring) putBack(ctx context.Context, j *backup.Journal) error {
+	dir := r.survey.deployment.Dir
+	r.say("Putting back", "what was there before", progress.Warning)
+	loading := j.Phase == backup.Loading
+	if err := j.Enter(dir, backup.PuttingBack); err != nil {
+		return err
+	}
+	if !loading {
+		if err := r.swap(ctx, false); err != nil {
+			return err
+		}
+		if err := r.start(ctx, ""); err != nil {
+			return err
+		}
+	}
+	if err := r.discard(ctx, false); err != nil {
+		return err
+	}
+	if err := j.Over(dir); err != nil {
+		return err
+	}
+	r.say("Put back", "what was there before serves as it did", progress.Done)
+	return nil
+}
