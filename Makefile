@@ -79,12 +79,13 @@ dist: ## One archive a platform, for machines without Go, in dist/
 clean: ## Remove what was built; images, containers and their data stay
 	rm -rf bin dist inmanta-sidecar
 
-# With what the end-to-end tests log in to the sidecars, and what the proof of
-# the logrotate sidecar needs.
+# With what the end-to-end tests log in to the sidecars, what the proof of the
+# logrotate sidecar needs, and the S3 server that backups are kept in.
 .PHONY: clients
 clients:
 	@e2e/clients
 	@sidecar/logrotate/proof/needs
+	@store/needs
 
 # No engine, no orchestrator: one is started, or installed first.
 .PHONY: engine

@@ -41,14 +41,26 @@ func malformed(where, what string) error {
 	return problem.Problem{ID: Malformed, Where: where, What: what, Fix: "give a folder, a file, or s3://BUCKET/PREFIX/"}
 }
 
+// creatable refuses names that List would not show: mostly that of a folder which
+// is not there, or of a prefix without its slash.
+func creatable(where, name string) error {
+	if strings.HasSuffix(name, Extension) && !strings.HasPrefix(name, ".") {
+		return nil
+	}
+	return problem.Problem{
+		ID: Malformed, Where: where, What: fmt.Sprintf("the name of a backup ends in %s", Extension),
+		Fix: "give such a name, or end that of a folder with a slash",
+	}
+}
+
 // Create implements Store.
 func (f Folder) Create(ctx context.Context, name string) (Upload, error) {
 	path, err := f.path(name)
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(name, ".") {
-		return nil, malformed(path, "a backup has no name that hides it")
+	if err := creatable(path, name); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -18,7 +18,8 @@ const Extension = ".inmanta-backup"
 // fail the error is a problem.Problem, or that of the context.
 type Store interface {
 	// Create begins a file. The context is that of all of its upload. There is
-	// a problem with the ID Exists if the name is taken already.
+	// a problem with the ID Exists if the name is taken already, and one with the
+	// ID Malformed if it does not end in Extension.
 	Create(ctx context.Context, name string) (Upload, error)
 	// Open reads a file and gives its size in bytes. Reading fails when there
 	// turn out to be fewer, or more. No such file is a problem with the ID Missing.
