@@ -10,10 +10,10 @@ import (
 
 // The sizes of what is under way: memory is bounded by them, whatever is packed.
 const (
-	batches    = 8        // that are read or waiting
-	batchItems = 64       // files in one
-	smallFile  = 64 << 10 // bytes of a file that is read into a batch
-	batchBytes = 1 << 20  // beyond which the rest of a batch counts as large
+	batches    = 8         // that are read or waiting
+	batchItems = 32        // files in one
+	smallFile  = 64 << 10  // bytes of a file that is read into a batch
+	batchBytes = 512 << 10 // beyond which the rest of a batch counts as large
 	chunk      = 256 << 10
 )
 
@@ -51,7 +51,7 @@ func (i *item) failed(err error) {
 func (p *packing) newBatch() *batch {
 	b, ok := p.free.Get().(*batch)
 	if !ok {
-		b = &batch{items: make([]item, 0, batchItems)}
+		b = &batch{items: make([]item, 0, batchItems), text: make([]byte, 0, batchBytes+2*smallFile)}
 	}
 	b.items, b.text, b.ready = b.items[:0], b.text[:0], make(chan struct{})
 	return b

@@ -3,6 +3,7 @@ package volume
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,10 +84,10 @@ func (h *header) records(to []byte) []byte {
 		var room [32]byte
 		to = record(to, "mtime", appendTime(room[:0], h.sec, h.nsec))
 	}
-	if len(h.name) > nameLength {
+	if !fitsName(h.name) {
 		to = record(to, "path", []byte(h.name))
 	}
-	if len(h.link) > nameLength {
+	if !fitsName(h.link) {
 		to = record(to, "linkpath", []byte(h.link))
 	}
 	for _, n := range []struct {
@@ -148,14 +149,14 @@ func (h *header) appendFields(text []byte) []byte {
 	at := len(text)
 	text = append(text, make([]byte, block)...)
 	b := text[at:]
-	copy(b[:nameLength], h.name)
+	copyName(b[:nameLength], h.name)
 	octal(b[modeAt:uidAt], int64(h.mode))
 	octal(b[uidAt:gidAt], fits(int64(h.uid), mostID))
 	octal(b[gidAt:sizeAt], fits(int64(h.gid), mostID))
 	octal(b[sizeAt:timeAt], fits(h.size, mostSize))
 	octal(b[timeAt:checksumAt], fits(h.sec, mostSize))
 	b[kindAt] = h.kind
-	copy(b[linkAt:linkAt+nameLength], h.link)
+	copyName(b[linkAt:linkAt+nameLength], h.link)
 	copy(b[magicAt:], "ustar\x0000")
 	sum := int64(8 * ' ') // the checksum's own field counts as spaces
 	for _, c := range b {
@@ -164,6 +165,26 @@ func (h *header) appendFields(text []byte) []byte {
 	octal(b[checksumAt:checksumAt+7], sum)
 	b[checksumAt+7] = ' '
 	return text
+}
+
+// fitsName says whether a field takes a name: it is ASCII.
+func fitsName(name string) bool {
+	for n := range len(name) {
+		if name[n] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return len(name) <= nameLength
+}
+
+// copyName fills a field with what it takes of a name.
+func copyName(field []byte, name string) {
+	copy(field, name)
+	for n, c := range field {
+		if c >= utf8.RuneSelf {
+			field[n] = '_'
+		}
+	}
 }
 
 func fits(n, most int64) int64 {

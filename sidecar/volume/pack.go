@@ -7,12 +7,8 @@ import (
 	"path"
 	"sync"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 )
-
-// window is how far back compression looks, and what decompression needs memory for.
-const window = 4 << 20
 
 // readers are how many files are read at once: what is not in memory is waited
 // for together.
@@ -23,9 +19,9 @@ const readers = 4
 // their bytes, so that the same volume gives the same stream. Excluded are names
 // below the folder, with all below them.
 func Pack(where string, excluded []string, out io.Writer) (Summary, error) {
-	compressed, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window))
+	compressed, err := newCompressor(out)
 	if err != nil {
-		return Summary{}, fmt.Errorf("preparing compression: %w", err)
+		return Summary{}, err
 	}
 	summary, err := packTo(where, excluded, compressed)
 	if closeErr := compressed.Close(); err == nil && closeErr != nil {

@@ -74,6 +74,8 @@ func openRestore(where string, make bool) (*restore, error) {
 
 func (r *restore) close() {
 	if r.own != nil {
+		// At once, also where a process that is being started has a copy.
+		_ = unix.Flock(r.own.fd, unix.LOCK_UN)
 		r.own.release()
 	}
 	r.top.release()
@@ -273,6 +275,7 @@ func (r *restore) clear(p Phase) error {
 
 // removeAll removes a name and, where it is a folder, all below it.
 func (f *folder) removeAll(name string) error {
+	reached("removing")
 	err := unix.Unlinkat(f.fd, name, 0)
 	if !errors.Is(err, unix.EISDIR) {
 		return err

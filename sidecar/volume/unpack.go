@@ -51,9 +51,9 @@ type unpacking struct {
 	open []*made
 
 	jobs    chan *job
-	under   sync.WaitGroup // way: jobs
-	writing sync.WaitGroup
-	free    sync.Pool // of jobs
+	under   sync.WaitGroup // the jobs that are under way
+	writing sync.WaitGroup // the goroutines that do them
+	free    sync.Pool      // of jobs
 	failure failure
 	buffer  []byte
 }
@@ -83,14 +83,19 @@ func (f *failure) get() error {
 // unpackInto makes what is in the stream below a folder, which is empty. It
 // belongs to nobody else before all is there.
 func unpackInto(into *folder, owners Owners, stream io.Reader) (Summary, error) {
-	if err := owners.check(); err != nil {
-		return Summary{}, err
-	}
-	decompressed, err := zstd.NewReader(stream, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(2*window), zstd.WithDecoderLowmem(true))
+	decompressed, err := zstd.NewReader(stream, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(frame), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return Summary{}, fmt.Errorf("preparing decompression: %w", err)
 	}
 	defer decompressed.Close()
+	return untar(into, owners, decompressed)
+}
+
+// untar makes what is in a tar file.
+func untar(into *folder, owners Owners, from io.Reader) (Summary, error) {
+	if err := owners.check(); err != nil {
+		return Summary{}, err
+	}
 	u := &unpacking{
 		owners: owners, room: room{fd: into.fd}, jobs: make(chan *job, 2*writers), failure: failure{failed: make(chan struct{})},
 	}
@@ -104,7 +109,7 @@ func unpackInto(into *folder, owners Owners, stream io.Reader) (Summary, error) 
 			}
 		})
 	}
-	err = u.all(into, &ended{Reader: decompressed})
+	err := u.all(into, &ended{Reader: from})
 	close(u.jobs)
 	u.writing.Wait()
 	for len(u.open) > 0 {
