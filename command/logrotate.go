@@ -1,23 +1,14 @@
 package command
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"github.com/inmanta/inmanta-docker/engine"
-	"github.com/inmanta/inmanta-docker/problem"
-	"github.com/inmanta/inmanta-docker/progress"
-	"github.com/inmanta/inmanta-docker/readiness"
 	"github.com/inmanta/inmanta-docker/topology"
 )
 
@@ -82,38 +73,13 @@ A log that its writer still holds open is set aside, and archived once it can be
 }
 
 // logrotate has the sidecar do what the arguments say, and passes on what it
-// prints. One that is unhealthy is asked all the same: that is when somebody
-// wants to know.
+// prints.
 func (a *app) logrotate(ctx context.Context, args []string) error {
-	s, c, err := a.sidecar(ctx, topology.Logrotate)
-	if err != nil {
-		return err
-	}
-	defer s.engine.Close()
-	if err := unhealthySidecar(c); err != nil {
-		a.ui().Note(progress.Warning, err.Error())
-	}
-	if err := s.settled(ctx, c); err != nil {
-		a.ui().Note(progress.Warning, "the logrotate sidecar is not ready: "+firstLine(err))
-	}
-	code, err := askLogrotate(ctx, s.engine, c, args, a.streams.Out, a.streams.Err)
-	switch {
-	case ctx.Err() != nil:
-		return exit(ExitInterrupted)
-	case err != nil:
-		return err
-	case code != 0:
-		return exit(code)
-	}
-	return nil
+	return a.askSidecar(ctx, logrotateSidecar, args)
 }
 
-// askLogrotate runs a verb of the sidecar in its container, for as long as
-// somebody waits for it here.
-func askLogrotate(ctx context.Context, e *engine.Engine, c readiness.Container, args []string, stdout, stderr io.Writer) (exitCode int, err error) {
-	command := slices.Concat([]string{sidecarPath, "attached", "logrotate"}, args)
-	return e.Stream(ctx, c.ID, sidecarUser, command, stdout, stderr)
-}
+// logrotateSidecar is how the logrotate sidecar is asked.
+var logrotateSidecar = asked{service: topology.Logrotate, user: sidecarUser, verb: "logrotate"}
 
 // rotation is what the logrotate sidecar says of itself, as `logrotate ls --json`
 // prints it.
@@ -167,42 +133,6 @@ type rotatedAside struct {
 	Why       string `json:"why"`
 }
 
-// longestList is more than the sidecar has to say of five thousand logs with a
-// hundred archives each, in bytes.
-const longestList = 128 << 20
-
-// listLogs asks the sidecar what it has.
-func listLogs(ctx context.Context, e *engine.Engine, c readiness.Container) (found rotation, err error) {
-	stdout, stderr := bounded{most: longestList}, bounded{most: 1 << 20}
-	code, err := askLogrotate(ctx, e, c, []string{"ls", "--json"}, &stdout, &stderr)
-	if err == nil && code != 0 {
-		err = errors.New(strings.TrimSpace(stderr.String()))
-	}
-	if err == nil {
-		err = json.Unmarshal(stdout.Bytes(), &found)
-	}
-	if err != nil {
-		return rotation{}, problem.Problem{
-			ID: "logrotate-silent", Where: c.Name, What: fmt.Sprintf("what it rotates could not be had: %v", err),
-			Fix: "see what it says: inmanta-docker logs " + topology.Logrotate, Err: err,
-		}
-	}
-	return found, nil
-}
-
-// bounded is a buffer that refuses more than so many bytes.
-type bounded struct {
-	bytes.Buffer
-	most int
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.most {
-		return 0, fmt.Errorf("it says more than %d bytes", b.most)
-	}
-	return b.Buffer.Write(p)
-}
-
 // rotationLine is the state of the logrotate sidecar in a line or two.
 func rotationLine(r rotation, now time.Time) string {
 	var last time.Time
@@ -225,7 +155,7 @@ func rotationLine(r rotation, now time.Time) string {
 	}
 	line += "\nlast rotation: none"
 	if !last.IsZero() {
-		line = strings.TrimSuffix(line, "none") + fmt.Sprintf("%s (%s ago)", last.Format(time.RFC3339), units.HumanDuration(now.Sub(last)))
+		line = strings.TrimSuffix(line, "none") + since(last, now)
 	}
 	if !r.Next.IsZero() {
 		line += fmt.Sprintf(", next: %s (in %s)", r.Next.Format(time.RFC3339), units.HumanDuration(r.Next.Sub(now)))

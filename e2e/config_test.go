@@ -105,6 +105,10 @@ func TestConfigEqualsStock(t *testing.T) {
 		"code sidecar, over ssh":       {args: "--with code,ssh", stock: "-f docker-compose.yml -f docker-compose.code.yml -f docker-compose.ssh.yml", shell: []string{"INMANTA_CODE_SERVER_LOGIN=none"}},
 		"two databases":                {args: "-f docker-compose.yml -f docker-compose.db-replica.yml", files: env("INMANTA_DATABASE_REPLICATION_PASSWORD='$a \"b\" #c'\nINMANTA_DATABASE_WHEN_ALONE=degrade\nPOSTGRESQL_VERSION=17\n")},
 		"two databases, iso":           {args: "--with iso,db-replica", stock: "-f docker-compose.yml -f docker-compose.iso.yml -f docker-compose.db-replica.yml", shell: []string{"INMANTA_NAME=b"}},
+		"db-dump sidecar":              {args: "-f docker-compose.yml -f docker-compose.db-dump.yml", files: env("INMANTA_DB_DUMP_SCHEDULE=weekly 1\nINMANTA_DB_DUMP_FOLDER=/mnt/dumps\nINMANTA_DATABASE_PASSWORD='$a \"b\" #c'\n")},
+		"db-dump sidecar, of two":      {args: "--with db-replica,db-dump", stock: "-f docker-compose.yml -f docker-compose.db-replica.yml -f docker-compose.db-dump.yml", shell: []string{"INMANTA_DB_DUMP_FOLDER=dumps"}},
+		"db-dump sidecar, both hosts":  {args: "-f docker-compose.yml -f docker-compose.db-primary.yml -f docker-compose.db-dump.yml -f both.yml", files: map[string]string{"both.yml": dumpBoth(t), ".env": "INMANTA_DATABASE_PEER_HOST=10.0.0.2\n"}},
+		"db-dump sidecar, second host": {args: "-f docker-compose.db-standby.yml -f docker-compose.db-dump.yml"},
 		"all overlays":                 {args: "-f " + strings.Join(all, " -f "), files: env("INMANTA_AUTHORIZED_KEYS=ssh-rsa a\nINMANTA_MODULE_REPO_URL=git@git.example.com:me/hello.git\nINMANTA_NAME=a\n")},
 		"all overlays, backwards":      {args: "-f " + strings.Join(backwards, " -f ")},
 		"all overlays remembered":      {files: env("COMPOSE_FILE=" + strings.Join(all, ":") + "\n")},
@@ -146,6 +150,16 @@ func netrcOverlay(t *testing.T) string {
 	}
 	t.Fatal("the page has no such overlay")
 	return ""
+}
+
+// dumpBoth is the overlay of the db-dump sidecar's page for two machines.
+func dumpBoth(t *testing.T) string {
+	t.Helper()
+	blocks := fenced(t, "../docs/sidecars/db-dump.md", "yaml")
+	if len(blocks) != 1 {
+		t.Fatalf("the page has %d overlays", len(blocks))
+	}
+	return blocks[0]
 }
 
 // everyFile are this repository's compose files, the one that the others are put

@@ -20,6 +20,8 @@ const (
 	initSidecar = "Deploy the service orchestrator with an init sidecar"
 	// codeSidecarExample is run by TestCodeExample.
 	codeSidecarExample = "Deploy the service orchestrator with a code-server sidecar"
+	// dumpExample is run by TestDumpExample.
+	dumpExample = "Deploy the orchestrator with a db-dump sidecar"
 	// durableExample is run by TestDurableExample.
 	durableExample = "Deploy the service orchestrator with a database replication"
 )
@@ -135,7 +137,7 @@ func otherExamples(t *testing.T) []string {
 		}
 		block, _, _ = strings.Cut(block, "```")
 		lines := commands(block)
-		if !slices.ContainsFunc([]string{openSource, service, overSSH, logRotated, initSidecar, codeSidecarExample, durableExample}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
+		if !slices.ContainsFunc([]string{openSource, service, overSSH, logRotated, initSidecar, codeSidecarExample, dumpExample, durableExample}, func(heading string) bool { return slices.Equal(lines, example(t, heading)) }) {
 			others = append(others, lines...)
 		}
 	}

@@ -144,6 +144,9 @@ func (g *gathering) files() {
 	if configuration, ok := rotationOf(g.project); ok {
 		g.facts.RotationFiles = readGiven(configuration.mounted, false, policy.LargestFile)
 	}
+	if folder := dumpFolder(g.project); folder != "" {
+		g.facts.DumpFolderIrregular = irregularFolder(folder)
+	}
 	if h, ok := hostOf(g.project); ok {
 		g.facts.Certificates = readPair(h)
 	}

@@ -50,6 +50,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 		r.files()
 		r.keys()
 		r.rotation()
+		r.dumps()
 		r.module()
 		r.certificates()
 	}

@@ -35,7 +35,8 @@ func (r *report) rotation() {
 	if !ok {
 		return
 	}
-	zone, wrong := policy.Location(r.rotationSetting)
+	said := func(name string) string { return r.environment(topology.Logrotate, name) }
+	zone, wrong := policy.Location(said)
 	configured := sources.elsewhere || len(sources.mounted) > 0 && r.facts.RotationFiles == nil
 	read := func(name, text string) {
 		configured = true
@@ -66,32 +67,14 @@ func (r *report) rotation() {
 			Fix: "put your logrotate configuration there, or leave the overlay that mounts it out",
 		})
 	default:
-		_, wrong = policy.FromSettings(r.rotationSetting)
+		_, wrong = policy.FromSettings(said)
 	}
 	for _, p := range wrong {
 		if strings.HasPrefix(p.Where, "INMANTA_") {
-			p = r.placed(p)
+			p = r.placed(topology.Logrotate, p)
 		}
 		r.refuse(p)
 	}
-}
-
-// rotationSetting is a variable of the sidecar's environment.
-func (r *report) rotationSetting(name string) string {
-	if value := r.stack.Project.Services[topology.Logrotate].Environment[name]; value != nil {
-		return *value
-	}
-	return ""
-}
-
-// placed is a problem with a setting, at the place that gave it its value.
-func (r *report) placed(p problem.Problem) problem.Problem {
-	name := p.Where
-	p.Where, _ = r.place("services."+topology.Logrotate+".environment."+name, r.rotationSetting(name))
-	if !strings.Contains(p.Where, name) {
-		p.What = name + ": " + p.What
-	}
-	return p
 }
 
 // mountsRotation says that something is mounted just where the configuration is.

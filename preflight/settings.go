@@ -113,3 +113,22 @@ func (r *report) origin(path string) string {
 	last := explained.Origins[len(explained.Origins)-1]
 	return fmt.Sprintf("%s:%d", last.File, last.Line)
 }
+
+// environment is a variable of a service's environment.
+func (r *report) environment(service, name string) string {
+	if value := r.stack.Project.Services[service].Environment[name]; value != nil {
+		return *value
+	}
+	return ""
+}
+
+// placed is a problem with a variable that a service has from a setting, at the
+// place that gave it its value.
+func (r *report) placed(service string, p problem.Problem) problem.Problem {
+	name := p.Where
+	p.Where, _ = r.place("services."+service+".environment."+name, r.environment(service, name))
+	if !strings.Contains(p.Where, name) {
+		p.What = name + ": " + p.What
+	}
+	return p
+}

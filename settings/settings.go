@@ -54,6 +54,13 @@ const (
 	LogrotateTimezone     = "INMANTA_LOGROTATE_TIMEZONE"
 	LogrotateCopytruncate = "INMANTA_LOGROTATE_COPYTRUNCATE"
 
+	DBDumpSchedule = "INMANTA_DB_DUMP_SCHEDULE"
+	DBDumpKeep     = "INMANTA_DB_DUMP_KEEP"
+	DBDumpMaxAge   = "INMANTA_DB_DUMP_MAX_AGE"
+	DBDumpMaxTotal = "INMANTA_DB_DUMP_MAX_TOTAL"
+	DBDumpTimezone = "INMANTA_DB_DUMP_TIMEZONE"
+	DBDumpFolder   = "INMANTA_DB_DUMP_FOLDER"
+
 	ModuleRepoURL     = "INMANTA_MODULE_REPO_URL"
 	ModuleRepoBranch  = "INMANTA_MODULE_REPO_BRANCH"
 	PytestArguments   = "INMANTA_PYTEST_ARGUMENTS"
@@ -253,6 +260,30 @@ var All = []Setting{
 	{
 		Name: PeerSource, UsedBy: onTwoHosts, Check: peerSource,
 		Description: "The network that replication is taken from, as `10.0.0.2/32`, where the other machine does not connect from its own address.",
+	},
+	{
+		Name: DBDumpSchedule, Default: "daily", UsedBy: "docker-compose.db-dump.yml",
+		Description: "When the database is dumped: `hourly`, `daily`, `weekly`, `monthly` or `yearly`; a day may follow, as `weekly 1` (Monday) or `monthly 15`.",
+	},
+	{
+		Name: DBDumpKeep, Default: "10", UsedBy: "docker-compose.db-dump.yml",
+		Description: "How many dumps are kept; `-1` keeps all.",
+	},
+	{
+		Name: DBDumpMaxAge, UsedBy: "docker-compose.db-dump.yml",
+		Description: "After how many days a dump is removed, once there is a newer one.",
+	},
+	{
+		Name: DBDumpMaxTotal, UsedBy: "docker-compose.db-dump.yml",
+		Description: "How large all dumps together may be (`500M`, `10G`); the oldest go first, the newest never.",
+	},
+	{
+		Name: DBDumpTimezone, Default: "UTC", UsedBy: "docker-compose.db-dump.yml",
+		Description: "Where a day begins at midnight: the name of a time zone, as `Europe/Brussels`.",
+	},
+	{
+		Name: DBDumpFolder, Default: "./db-dumps", UsedBy: "docker-compose.db-dump.yml",
+		Description: "The folder of the **host** for the dumps; one on another disk survives the loss of this one.",
 	},
 	{
 		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,

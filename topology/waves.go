@@ -15,6 +15,7 @@ const (
 	Logrotate      = "logrotate"
 	Init           = "init"
 	Code           = "code"
+	DBDump         = "db-dump"
 	PasswordConfig = "database-password"
 )
 

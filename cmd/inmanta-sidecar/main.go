@@ -17,6 +17,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
+	"github.com/inmanta/inmanta-docker/sidecar/dbdump"
 	"github.com/inmanta/inmanta-docker/sidecar/halt"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
@@ -51,6 +52,10 @@ Usage:
   inmanta-sidecar logrotate ls [--json]  list logs, their archives and next rotation
   inmanta-sidecar logrotate show LOG [--since WHEN]  print it, archives first
   inmanta-sidecar logrotate metrics      print Prometheus' text format
+  inmanta-sidecar db-dump                dump the database, as docker-compose.db-dump.yml has it
+  inmanta-sidecar db-dump health         say whether it does, or what is wrong and what to do
+  inmanta-sidecar db-dump now            dump now
+  inmanta-sidecar db-dump ls [--json]    list dumps
   inmanta-sidecar init                   initialise the orchestrator, as docker-compose.init.yml has it
   inmanta-sidecar init credential|here|rsync …  for git and pytest; the init sidecar calls them
   inmanta-sidecar postgres [ARGUMENT…]   run one database of a pair, as docker-compose.db-replica.yml has it
@@ -125,6 +130,8 @@ func run(args []string, out io.Writer) error {
 		return runSSH(rest, out)
 	case "logrotate":
 		return runLogrotate(rest, out)
+	case "db-dump":
+		return runDBDump(rest, out)
 	case "init":
 		return runInit(rest, out)
 	case "postgres":
@@ -249,6 +256,25 @@ func runLogrotate(args []string, out io.Writer) error {
 		return logrotate.Metrics(ctx, out)
 	}
 	return errors.New("logrotate takes nothing, `health`, `now [LOG…]`, `ls [--json]`, `show LOG [--since WHEN]` or `metrics`")
+}
+
+func runDBDump(args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch strings.Join(args, " ") {
+	case "":
+		stop() // it hears signals by itself
+		return dbdump.Run(out)
+	case "health":
+		return dbdump.Health(out)
+	case "now":
+		return dbdump.Now(ctx, out)
+	case "ls":
+		return dbdump.List(ctx, out, false)
+	case "ls --json":
+		return dbdump.List(ctx, out, true)
+	}
+	return errors.New("db-dump takes nothing, `health`, `now` or `ls [--json]`")
 }
 
 func runInit(args []string, out io.Writer) error {

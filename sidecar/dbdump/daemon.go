@@ -1,0 +1,162 @@
+package dbdump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/control"
+	"github.com/inmanta/inmanta-docker/sidecar/process"
+)
+
+// socket is where the daemon is asked: see package control.
+const socket = "@inmanta-sidecar-db-dump"
+
+// request is what the daemon is asked for.
+type request struct {
+	// Verb is "state" or "now".
+	Verb string `json:"verb"`
+}
+
+// answer is what it says.
+type answer struct {
+	State *State `json:"state,omitempty"`
+	// Now is what came of a dump that was asked for, and Made how it was made.
+	Now   *Attempt `json:"now,omitempty"`
+	Error string   `json:"error,omitempty"`
+}
+
+// daemon answers for the keeper, also where that is busy or cannot do its work.
+type daemon struct {
+	config   Config
+	log      *slog.Logger
+	nursery  *process.Nursery
+	requests chan chan Attempt
+	// unable: there is no keeper, and no telling when there will be one.
+	unable atomic.Bool
+	// state is as of the keeper's last look; busy says whether it is at work,
+	// running what it dumps, and alive when it last did anything, in nanoseconds
+	// since began: clocks are put right.
+	state   atomic.Pointer[State]
+	busy    atomic.Bool
+	running atomic.Pointer[Running]
+	alive   atomic.Int64
+	began   time.Time
+}
+
+// live notes that the keeper goes on.
+func (d *daemon) live() { d.alive.Store(int64(time.Since(d.began))) }
+
+// comeback is how long a folder that cannot be used is left alone.
+const comeback = 10 * time.Second
+
+// Serve makes dumps until the context is done. Whatever keeps it from doing so is
+// told, makes it unhealthy, and is tried again; it returns an error only where
+// nobody can ask it for its health.
+func Serve(ctx context.Context, c Config) error {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Step == nil {
+		c.Step = func(string) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	log := journal(c)
+	d := &daemon{config: c, log: log, nursery: nurse(ctx, log), requests: make(chan chan Attempt), began: time.Now()}
+	d.state.Store(d.blank("it is starting"))
+	listener, err := net.Listen("unix", c.Address)
+	if err != nil {
+		return fmt.Errorf("listening for requests: %w", err)
+	}
+	answering := make(chan error, 1)
+	go func() {
+		answering <- control.Serve(ctx, listener, d.answer, func(err error) answer { return answer{Error: err.Error()} })
+		cancel()
+	}()
+	if len(c.Problems) > 0 {
+		for _, p := range c.Problems {
+			d.log.Info("problem", "problem", p, "fix", "put it right, then inmanta-docker up")
+		}
+		d.state.Store(d.blank(c.Problems...))
+		d.unable.Store(true)
+		<-ctx.Done()
+		return <-answering
+	}
+	said := ""
+	for ctx.Err() == nil {
+		err := d.keep(ctx)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		fix := advice(err.Error(), c.Shown)
+		if said != err.Error() {
+			said = err.Error()
+			d.log.Info("problem", "problem", said, "fix", fix)
+		}
+		d.state.Store(d.blank("nothing is dumped: " + err.Error() + "; " + fix))
+		d.unable.Store(true)
+		select {
+		case <-ctx.Done():
+		case <-time.After(comeback):
+		}
+	}
+	d.log.Info("stopping")
+	cancel()
+	return <-answering
+}
+
+// journal writes one JSON object a line: the time, the event, and what there is to
+// say of it.
+func journal(c Config) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(c.Log, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		switch {
+		case len(groups) > 0:
+		case a.Key == slog.LevelKey:
+			return slog.Attr{}
+		case a.Key == slog.MessageKey:
+			a.Key = "event"
+		case a.Key == slog.TimeKey:
+			a.Value = slog.TimeValue(a.Value.Time().UTC())
+		}
+		return a
+	}}))
+}
+
+// blank is the state where there is nobody who would know more.
+func (d *daemon) blank(reasons ...string) *State {
+	return &State{Folder: d.config.Shown, Reasons: reasons, Dumps: []DumpState{}, Schedule: d.config.Policy.Schedule.String()}
+}
+
+// answer answers a request.
+func (d *daemon) answer(ctx context.Context, asked request) answer {
+	switch asked.Verb {
+	case "state":
+		state := d.State()
+		return answer{State: &state}
+	case "now":
+		if d.unable.Load() {
+			return answer{Error: d.State().Reasons[0]}
+		}
+		said := make(chan Attempt, 1)
+		select {
+		case d.requests <- said: // once a dump that is being made is done
+		case <-ctx.Done():
+			return answer{Error: errStopping.Error()}
+		}
+		select {
+		case a := <-said:
+			state := d.State()
+			return answer{Now: &a, State: &state}
+		case <-ctx.Done():
+			return answer{Error: errStopping.Error()}
+		}
+	}
+	return answer{Error: fmt.Sprintf("there is no %q to ask for", asked.Verb)}
+}
+
+var errStopping = errors.New("it is stopping")
