@@ -91,7 +91,9 @@ func (r *restore) open(make bool) error {
 		if err = unix.Mkdirat(r.top.fd, restoreName, 0o700); err != nil {
 			return fail(err)
 		}
-		own, stat, err = r.top.below(restoreName)
+		if own, stat, err = r.top.below(restoreName); err == nil {
+			err = own.withoutDefault()
+		}
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -104,10 +106,6 @@ func (r *restore) open(make bool) error {
 	if int(stat.Uid) != os.Geteuid() || stat.Mode&0o022 != 0 {
 		return fmt.Errorf("%s was not made by a restore, or may be changed by others: move it away", r.at())
 	}
-	// What it has from the volume's folder would be on all that is unpacked.
-	if err := unix.Fremovexattr(own.fd, "system.posix_acl_default"); err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
-		return fail(err)
-	}
 	if err := unix.Flock(own.fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("another process restores the volume at %s", r.where)
 	}
@@ -115,6 +113,16 @@ func (r *restore) open(make bool) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// withoutDefault takes away what a folder has from the one that it is in, and
+// would be on all that is unpacked into it.
+func (f *folder) withoutDefault() error {
+	err := unix.Fremovexattr(f.fd, "system.posix_acl_default")
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	return err
 }
 
 // readPhase reads what set wrote. A folder without it is empty: nothing was done
