@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 
@@ -113,7 +114,7 @@ func (b *bucket) silent(p *problem.Problem, err error) {
 		p.Fix = "name the file with the certificate of its authority in SSL_CERT_FILE"
 	case isNoTLS(err):
 		p.What, p.Fix = b.host+" does not speak TLS", "give http:// in AWS_ENDPOINT_URL"
-	case isNet && late.Timeout():
+	case isNet && late.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
 		p.What = fmt.Sprintf("%s has not answered for %v", b.host, b.pace.patience)
 	}
 }

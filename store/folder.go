@@ -41,6 +41,16 @@ func malformed(where, what string) error {
 	return problem.Problem{ID: Malformed, Where: where, What: what, Fix: "give a folder, a file, or s3://BUCKET/PREFIX/"}
 }
 
+// open opens the folder, to do something below it and nowhere else.
+func (f Folder) open() (*os.Root, error) {
+	// os.OpenRoot has no error of its own for this.
+	if info, err := os.Stat(string(f)); err == nil && !info.IsDir() {
+		return nil, refusal(f.String(), unix.ENOTDIR)
+	}
+	folder, err := os.OpenRoot(string(f))
+	return folder, refusal(f.String(), err)
+}
+
 // creatable refuses names that List would not show: mostly that of a folder which
 // is not there, or of a prefix without its slash.
 func creatable(where, name string) error {
@@ -65,9 +75,9 @@ func (f Folder) Create(ctx context.Context, name string) (Upload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	folder, err := os.OpenRoot(string(f))
+	folder, err := f.open()
 	if err != nil {
-		return nil, refusal(f.String(), err)
+		return nil, err
 	}
 	u := &written{ctx: ctx, folder: folder, name: name, path: path}
 	if err := u.begin(); err != nil {
@@ -139,9 +149,9 @@ func (f Folder) Remove(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	folder, err := os.OpenRoot(string(f))
+	folder, err := f.open()
 	if err != nil {
-		return refusal(f.String(), err)
+		return err
 	}
 	defer folder.Close()
 	if info, err := folder.Lstat(name); err == nil && info.IsDir() {

@@ -37,6 +37,7 @@ type patient struct {
 	net.Conn
 	patience time.Duration
 	moved    atomic.Int64 // as Unix nanoseconds
+	late     atomic.Bool
 }
 
 // stroke is how much is written before it counts as moved.
@@ -60,6 +61,9 @@ func (p *patient) Read(into []byte) (int, error) {
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && p.moved.Load() > since.UnixNano() {
 			continue // something was written in the meantime
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			p.late.Store(true)
+		}
 		return n, err
 	}
 }
@@ -75,6 +79,9 @@ func (p *patient) Write(from []byte) (int, error) {
 		written += n
 		if n > 0 {
 			p.moved.Store(time.Now().UnixNano())
+		}
+		if errors.Is(err, net.ErrClosed) && p.late.Load() {
+			err = os.ErrDeadlineExceeded // which is why it was closed
 		}
 		if err != nil || written == len(from) {
 			return written, err

@@ -92,25 +92,40 @@ func (u *written) drop() error {
 	return errors.Join(u.folder.Remove(u.hidden), u.file.Close())
 }
 
-// publish gives a file its name, if nothing has it. Where the file system can do
-// neither of the two steps that are one, somebody who takes the name in the same
-// moment loses.
+// publish gives a file its name, if nothing has it, in the first of the ways that
+// the file system knows.
 func publish(folder *os.Root, hidden, name string) error {
+	var err error
+	for _, way := range []func(*os.Root, string, string) error{renameNew, linkNew, renameFree} {
+		if err = way(folder, hidden, name); err == nil || errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return err
+}
+
+// renameNew renames, and the kernel sees to it that nothing is replaced.
+func renameNew(folder *os.Root, hidden, name string) error {
 	open, err := folder.Open(".")
 	if err != nil {
 		return err
 	}
 	defer open.Close()
 	at := int(open.Fd())
-	err = unix.Renameat2(at, hidden, at, name, unix.RENAME_NOREPLACE)
-	if err == nil || errors.Is(err, unix.EEXIST) {
+	return unix.Renameat2(at, hidden, at, name, unix.RENAME_NOREPLACE)
+}
+
+// linkNew gives the second name first. NFS has no other way.
+func linkNew(folder *os.Root, hidden, name string) error {
+	if err := folder.Link(hidden, name); err != nil {
 		return err
 	}
-	if err := folder.Link(hidden, name); err == nil {
-		return folder.Remove(hidden)
-	} else if errors.Is(err, fs.ErrExist) {
-		return err
-	}
+	return folder.Remove(hidden)
+}
+
+// renameFree looks, and then renames: where there is nothing else somebody who
+// takes the name in the same moment loses.
+func renameFree(folder *os.Root, hidden, name string) error {
 	if _, err := folder.Lstat(name); err == nil {
 		return fs.ErrExist
 	}
