@@ -59,7 +59,7 @@ type bucket struct {
 // AWS_ENDPOINT_URL, for storage that is not Amazon's: http://HOST:PORT, or https://.
 func atS3(where, rest string, env func(string) string) (Store, string, error) {
 	name, key, _ := strings.Cut(rest, "/")
-	if err := s3utils.CheckValidBucketNameS3Express(name); err != nil && s3utils.CheckValidBucketName(name) != nil {
+	if s3utils.CheckValidBucketName(name) != nil {
 		return nil, "", problem.Problem{ID: Malformed, Where: where, What: "there can be no bucket of this name", Fix: "give s3://BUCKET/PREFIX/, or s3://BUCKET/PREFIX/FILE"}
 	}
 	at := strings.LastIndexByte(key, '/') + 1
@@ -121,7 +121,8 @@ func (b *bucket) key(name string) (string, error) {
 	return b.prefix + name, nil
 }
 
-// Create implements Store.
+// Create implements Store. Storage that knows no conditional writes keeps what is
+// finished last, should two take one name in the same moment.
 func (b *bucket) Create(ctx context.Context, name string) (Upload, error) {
 	key, err := b.key(name)
 	if err != nil {

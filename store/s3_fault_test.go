@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,16 +213,20 @@ func TestBucketLies(t *testing.T) {
 	}
 }
 
-// halved is an answer that ends in the middle of what it announced.
-func halved(server *server, w http.ResponseWriter, r *http.Request) {
+// announced is the body of the server's answer, after w has all that is before it.
+func (s *server) announced(w http.ResponseWriter, r *http.Request) *bytes.Buffer {
 	whole := httptest.NewRecorder()
-	server.proxy.ServeHTTP(whole, r)
-	for name, values := range whole.Header() {
-		w.Header()[name] = values
-	}
+	s.proxy.ServeHTTP(whole, r)
+	maps.Copy(w.Header(), whole.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()))
 	w.WriteHeader(whole.Code)
-	_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+	return whole.Body
+}
+
+// halved is an answer that ends in the middle of what it announced.
+func (s *server) halved(w http.ResponseWriter, r *http.Request) {
+	whole := s.announced(w, r)
+	_, _ = io.CopyN(w, whole, int64(whole.Len()/2))
 	panic(http.ErrAbortHandler)
 }
 
@@ -233,7 +239,7 @@ func TestBucketReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Cut short again and again, it goes on where it was.
-	server.spoils(times(5, reading, func(w http.ResponseWriter, r *http.Request) { halved(server, w, r) }))
+	server.spoils(times(5, reading, server.halved))
 	if got, err := get(t, s, file); err != nil || got != content {
 		t.Errorf("of what is cut short it gives %d bytes, %v", len(got), err)
 	}
@@ -244,7 +250,7 @@ func TestBucketReading(t *testing.T) {
 			cut(w)
 			return
 		}
-		halved(server, w, r)
+		server.halved(w, r)
 	}))
 	_, err := get(t, s, file)
 	isProblem(t, err, Unreachable, "cannot be asked")
@@ -272,7 +278,7 @@ func TestBucketReading(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		halved(server, w, r)
+		server.halved(w, r)
 	}))
 	_, err = get(t, s, file)
 	isProblem(t, err, Broken, "something else")
@@ -348,4 +354,57 @@ func TestBucketRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A line that is slow is not one that is dead, however long the whole takes.
+func TestBucketSlowLine(t *testing.T) {
+	t.Parallel()
+	server := serve(t)
+	s := server.store()
+	s.pace.part = 24 << 20 // far more than what waits in the kernel's buffers
+	content := string(bytesOf(s.pace.part))
+	slowly := func(to io.Writer, from io.Reader, chunk int64) {
+		for range time.Tick(s.pace.patience / 10) {
+			if n, err := io.CopyN(to, from, chunk); n == 0 || err != nil {
+				return
+			}
+		}
+	}
+	took := func(what string, do func() error) {
+		began := time.Now()
+		if err := do(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if took := time.Since(began); took < 2*s.pace.patience {
+			t.Errorf("%s took %v, which shows nothing", what, took)
+		}
+	}
+	server.spoils(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		from, to := io.Pipe()
+		body := r.Body
+		go func() {
+			slowly(to, body, 1<<20)
+			_ = to.Close()
+		}()
+		r.Body = from
+		return false
+	})
+	took("writing", func() error { return put(t, s, file, content) })
+	server.spoils(func(w http.ResponseWriter, r *http.Request) bool {
+		if !reading(r) {
+			return false
+		}
+		slowly(w, server.announced(w, r), 1<<20)
+		return true
+	})
+	took("reading", func() error {
+		got, err := get(t, s, file)
+		if err == nil && got != content {
+			err = errors.New("it is something else")
+		}
+		return err
+	})
 }

@@ -156,7 +156,7 @@ func (s *server) unfinished() []string {
 	return found
 }
 
-// is checks that an error is a problem of this ID that says this, in time.
+// isProblem checks that an error is a problem of this ID that says this.
 func isProblem(t testing.TB, err error, id, says string) {
 	t.Helper()
 	p, is := errors.AsType[problem.Problem](err)
