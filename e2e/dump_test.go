@@ -123,7 +123,8 @@ func (s *dumper) whole(dumps int) {
 	}
 }
 
-// held takes a lock that a dump waits for, until released is called.
+// held takes a lock that a dump waits for, until released is called or the database
+// ends.
 func (s *dumper) held() (released func()) {
 	s.t.Helper()
 	const lock = "select pg_sleep(300) from (select pg_advisory_lock(1)) as l"
@@ -132,13 +133,13 @@ func (s *dumper) held() (released func()) {
 	if err := command.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.t.Cleanup(func() { _ = command.Wait() })
 	s.until("the table is locked", func() bool {
 		return s.sql("select count(*) from pg_locks where locktype = 'advisory'") == "1"
 	})
 	return func() {
 		s.t.Helper()
 		s.sql("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
-		_ = command.Wait()
 	}
 }
 

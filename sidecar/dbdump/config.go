@@ -1,6 +1,7 @@
 package dbdump
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -45,6 +46,8 @@ type Config struct {
 	// with the name of the next: tests end the process there.
 	Now  func() time.Time
 	Step func(name string)
+	// inquire asks a server how it is; nil does so over the network.
+	inquire func(context.Context, address) server
 }
 
 // address is where a server of the database may be.

@@ -64,6 +64,9 @@ func Serve(ctx context.Context, c Config) error {
 	if c.Step == nil {
 		c.Step = func(string) {}
 	}
+	if c.inquire == nil {
+		c.inquire = c.ask
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	log := journal(c)

@@ -21,7 +21,7 @@ type early struct{ error }
 
 func (e early) Unwrap() error { return e.error }
 
-// settling is how long a database is watched that nobody has dumped before: the
+// settling is for how long a database is watched that nobody has dumped before: the
 // orchestrator may be at making its tables.
 const settling = 2 * time.Second
 
@@ -64,7 +64,7 @@ func (k *keeper) settled(ctx context.Context, s server) error {
 		case <-time.After(settling):
 		}
 		k.daemon.live()
-		now := k.config.ask(ctx, s.address)
+		now := k.config.inquire(ctx, s.address)
 		if now.err != nil || now.tables == s.tables {
 			return now.err
 		}

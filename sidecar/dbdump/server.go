@@ -57,7 +57,7 @@ func (c Config) look(ctx context.Context) []server {
 	all := make([]server, len(c.Servers))
 	var group sync.WaitGroup
 	for i, a := range c.Servers {
-		group.Go(func() { all[i] = c.ask(ctx, a) })
+		group.Go(func() { all[i] = c.inquire(ctx, a) })
 	}
 	group.Wait()
 	return all

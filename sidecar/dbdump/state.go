@@ -178,7 +178,7 @@ func age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < 0:
-		return "less than no time"
+		return "0 seconds"
 	case d >= 2*day:
 		return fmt.Sprintf("%d days", d/day)
 	case d >= 2*time.Hour:

@@ -1,0 +1,73 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serving is a daemon that answers, until the test ends.
+func serving(t *testing.T, answer func(context.Context, string) string) (address string) {
+	t.Helper()
+	address = fmt.Sprintf("@control-test-%d-%d", os.Getpid(), rand.Int64())
+	listener, err := net.Listen("unix", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, listener, answer, func(err error) string { return "refused: " + err.Error() })
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return address
+}
+
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	address := serving(t, func(_ context.Context, asked string) string { return asked + "!" })
+	if got, err := Ask[string, string](t.Context(), address, "the daemon", "hello"); err != nil || got != "hello!" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := Ask[int, string](t.Context(), address, "the daemon", 5); err != nil || !strings.HasPrefix(got, "refused: that is no request") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := Ask[string, int](t.Context(), address, "the daemon", "hello"); err == nil || !strings.Contains(err.Error(), "the daemon did not answer") {
+		t.Errorf("%d, %v", got, err)
+	}
+	if _, err := Ask[string, string](t.Context(), address+"-gone", "the daemon", "hello"); err == nil || !strings.Contains(err.Error(), "the daemon does not run") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Whoever goes away is not waited for, on either side.
+func TestGoingAway(t *testing.T) {
+	t.Parallel()
+	gone := make(chan struct{})
+	address := serving(t, func(ctx context.Context, _ string) string {
+		<-ctx.Done()
+		close(gone)
+		return ""
+	})
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
+	defer cancel()
+	if _, err := Ask[string, string](ctx, address, "the daemon", "hello"); err == nil || !strings.Contains(err.Error(), "enough") {
+		t.Errorf("%v", err)
+	}
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on answering somebody who is gone")
+	}
+}
