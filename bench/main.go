@@ -1,8 +1,9 @@
 // Command bench measures inmanta-docker beside the stock docker compose, the init
 // sidecar beside upstream's steps, the code sidecar beside code-server alone, the
-// ssh sidecar beside OpenSSH's server, and the log rotation sidecar beside Debian's
-// logrotate: the same work, in one run, in interleaved pairs, on the machine it
-// runs on. It prints the tables of docs/performance.md.
+// ssh sidecar beside OpenSSH's server, the log rotation sidecar beside Debian's
+// logrotate, and the packing of volumes beside tar and zstd: the same work, in one
+// run, in interleaved pairs, on the machine it runs on. It prints the tables of
+// docs/performance.md.
 // Ratios are what counts; these machines are noisy, so each figure is a median
 // with its spread.
 //
@@ -61,7 +62,10 @@ func run(ctx context.Context) error {
 	if err := logRotation(ctx, w, chosen); err != nil {
 		return err
 	}
-	return databasePairs(ctx, w, chosen)
+	if err := databasePairs(ctx, w, chosen); err != nil {
+		return err
+	}
+	return volumes(ctx, w, chosen)
 }
 
 // choice is which rows are measured: those whose name has one of its words in
