@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 
 	"command": {
 		".", "backup", "bundle", "certificates", "codeserver", "database", "deployment", "engine", "image", "lock", "orchestrator", "pair", "plan",
-		"preflight", "readiness", "settings", "sidecar/halt", "sidecar/initrecord", "sidecar/scram", "store", "topology", "ui",
+		"preflight", "readiness", "settings", "sidecar/halt", "sidecar/initrecord", "sidecar/scram", "sidecar/volume", "store", "topology", "ui",
 	},
 
 	// What runs inside containers knows nothing of what puts them there.

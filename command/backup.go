@@ -77,7 +77,7 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.`,
 	flags.IntVar(&o.kept.Keep, "keep", 0, "Then remove all but the newest `n` backups of this deployment there (default: keep all)")
 	flags.DurationVar(&o.kept.MaxAge, "max-age", 0, "Then remove those older than this, such as 720h (default: keep all)")
 	a.jsonFlag(verb, "what was made")
-	verb.AddCommand(a.backupListVerb(), a.backupVerifyVerb())
+	verb.AddCommand(a.backupListVerb(), a.backupVerifyVerb(), a.backupScheduleVerb())
 	return verb
 }
 

@@ -3,12 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -69,36 +66,26 @@ func (e *Engine) Feed(ctx context.Context, container, user string, command []str
 	fail := func(err error) (int, error) {
 		return 0, fmt.Errorf("running %s in container %s: %w", command[0], container, err)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	running, err := e.start(ctx, container, client.ExecCreateOptions{Cmd: command, User: user})
 	if err != nil {
 		return fail(err)
 	}
 	defer running.end()
-	fed := make(chan error, 1)
 	if stdin != nil {
 		go func() {
-			_, err := io.Copy(running.Conn, stdin)
-			if err == nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) {
-				// A command may end before it has read everything; its exit code says more.
-				err = running.CloseWrite()
-			} else {
-				// What it has is not the whole: its input must not seem to end well.
-				running.end()
+			if err := feed(running.HijackedResponse, stdin); err != nil {
+				cancel(err) // it must not take what it has got for all of it
 			}
-			fed <- err
 		}()
 	}
 	if _, err := stdcopy.StdCopy(stdout, stderr, running.Reader); err != nil {
-		select {
-		case cause := <-fed:
-			err = errors.Join(cause, err)
-		default:
-		}
-		return fail(err)
+		return fail(why(ctx, err))
 	}
 	code, err := e.exitCode(ctx, running.id)
 	if err != nil {
-		return fail(err)
+		return fail(why(ctx, err))
 	}
 	return code, nil
 }
