@@ -112,14 +112,16 @@ func settled(where string) error {
 }
 
 // makeTree writes parts of Go's own source into files, and returns how many
-// bytes they have.
-func makeTree(ctx context.Context, where string) (int64, error) {
-	text, err := sourceText(ctx)
+// bytes they have. None of it is kept in memory, which would count as that of
+// each process that is started from here.
+func makeTree(ctx context.Context, where string) (all int64, err error) {
+	text, err := sourceText(ctx, where+".text")
 	if err != nil {
 		return 0, err
 	}
+	defer text.Close()
 	random := rand.New(rand.NewPCG(1, 2))
-	var all int64
+	part := make([]byte, longestFile)
 	for n := range volumeFiles {
 		folder := filepath.Join(where, fmt.Sprintf("env%02d/lib/module%03d", n/2500, n/50%50))
 		if n%50 == 0 {
@@ -128,8 +130,10 @@ func makeTree(ctx context.Context, where string) (int64, error) {
 			}
 		}
 		size := min(int(typicalSize*math.Exp(1.3*random.NormFloat64())), longestFile)
-		at := random.IntN(len(text) - size)
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file_%02d.py", n%50)), text[at:at+size], 0o644); err != nil {
+		if _, err := text.ReadAt(part[:size], random.Int64N(sourceSize-longestFile)); err != nil {
+			return 0, err
+		}
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file_%02d.py", n%50)), part[:size], 0o644); err != nil {
 			return 0, err
 		}
 		all += int64(size)
@@ -137,27 +141,43 @@ func makeTree(ctx context.Context, where string) (int64, error) {
 	return all, nil
 }
 
-// sourceText is 64 MiB of Go's own source.
-func sourceText(ctx context.Context) ([]byte, error) {
+// sourceSize is how much of Go's own source is taken, in bytes.
+const sourceSize = 64 << 20
+
+// sourceText is a file with Go's own source.
+func sourceText(ctx context.Context, where string) (*os.File, error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return nil, fmt.Errorf("asking where Go is: %w", err)
 	}
-	var text bytes.Buffer
+	text, err := os.Create(where)
+	if err != nil {
+		return nil, err
+	}
+	var size int64
 	err = filepath.WalkDir(filepath.Join(strings.TrimSpace(string(root)), "src"), func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case text.Len() > 64<<20:
+		case size > sourceSize:
 			return fs.SkipAll
 		case !d.Type().IsRegular() || filepath.Ext(path) != ".go":
 			return nil
 		}
 		part, err := os.ReadFile(path)
-		text.Write(part)
+		if err == nil {
+			_, err = text.Write(part)
+		}
+		size += int64(len(part))
 		return err
 	})
-	return text.Bytes(), err
+	if err == nil && size < sourceSize {
+		err = fmt.Errorf("the source of Go has only %d bytes", size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, text.Close())
+	}
+	return text, nil
 }
 
 // piped times a command from a file into another.
@@ -209,7 +229,12 @@ func passing(ctx context.Context, w *workshop) error {
 	if err != nil {
 		return fmt.Errorf("asking for the orchestrator's image: %w", err)
 	}
-	image := strings.TrimSpace(string(answer))
+	var image string // among those that it needs
+	for line := range strings.Lines(string(answer)) {
+		if strings.Contains(line, "orchestrator") {
+			image = strings.TrimSpace(line)
+		}
+	}
 	command := []string{"head", "-c", fmt.Sprint(passedThrough), "/dev/zero"}
 	a, b, err := interleave(ctx, passPairs, nil,
 		func(ctx context.Context) (sample, error) {

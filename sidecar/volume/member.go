@@ -135,6 +135,9 @@ func (e *ended) Read(p []byte) (int, error) {
 		zeros += e.empty
 	}
 	e.empty = zeros
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the stream is damaged, or no packed volume: %w", err)
+	}
 	return n, err
 }
 

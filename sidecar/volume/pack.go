@@ -128,6 +128,9 @@ func (p *packing) folder(f *folder, name string, stat unix.Stat_t) error {
 		return err
 	}
 	entries, err := f.names()
+	if vanished(err) {
+		return p.add(item{name: name}) // removed since it was opened
+	}
 	if err != nil {
 		return fail(err)
 	}

@@ -83,6 +83,9 @@ func Look(where string, out io.Writer) error {
 // add measures what is in a folder.
 func (r *Room) add(f *folder, top bool, known map[inode]bool) error {
 	names, err := f.names()
+	if vanished(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func unreadable(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the stream is cut short")
-	case errors.Is(err, tar.ErrHeader), errors.Is(err, zstd.ErrMagicMismatch):
+	case errors.Is(err, tar.ErrHeader):
 		return errors.New("the stream is damaged, or no packed volume")
 	}
 	return err
