@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/inmanta/inmanta-docker/sidecar/postgres"
@@ -18,18 +17,7 @@ import (
 func TestDumpFaults(t *testing.T) {
 	t.Parallel()
 	s := newDumper(t)
-	disk := filepath.Join(s.dir, "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	mount := func(flags uintptr, size string) {
-		t.Helper()
-		if err := syscall.Mount("tmpfs", disk, "tmpfs", flags, "size="+size); err != nil {
-			t.Fatalf("making a small disk, which takes root: %v", err)
-		}
-	}
-	mount(0, "32m")
-	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	disk, resize := s.smallDisk("32m")
 	s.set("INMANTA_DB_DUMP_FOLDER", disk)
 	if err := os.Symlink("disk", s.folder()); err != nil { // where the scenario looks
 		t.Fatal(err)
@@ -66,7 +54,7 @@ func TestDumpFaults(t *testing.T) {
 	if got := s.files(); !slices.Equal(got, good) {
 		t.Errorf("on a full disk there is %q, and was %q", got, good)
 	}
-	mount(syscall.MS_REMOUNT, "256m")
+	resize("256m")
 	s.must("dump", "now")
 	s.well()
 	s.whole(3)
@@ -118,6 +106,17 @@ func TestDumpOfStandby(t *testing.T) {
 		}
 	}
 	of("in step", standby, "standby")
+	// It has what was acknowledged just before.
+	for i := range 3 {
+		p.sql(primary, "insert into kept select 43")
+		s.must("dump", "now")
+		of("in step", standby, "standby")
+		all := s.ls().Dumps
+		text := s.ok("docker exec -i " + p.container(primary) + " pg_restore --data-only --file=- < db-dumps/" + all[len(all)-1].File)
+		if rows := strings.Count(text, "\n43"); rows != i+1 {
+			t.Errorf("of %d rows the dump has %d", i+1, rows)
+		}
+	}
 
 	p.cut() // it is still there, and does not get what is written
 	p.is(standby, "has noticed", func(now postgres.Status) bool { return now.State != postgres.StateFollowing })
@@ -138,5 +137,5 @@ func TestDumpOfStandby(t *testing.T) {
 	p.kill(primary)
 	s.must("dump", "now")
 	of("while the primary is down", standby, "standby")
-	s.whole(4)
+	s.whole(7)
 }

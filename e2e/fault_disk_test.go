@@ -16,18 +16,7 @@ import (
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	s := newFragile(t)
-	disk := filepath.Join(s.dir, "disk")
-	if err := os.Mkdir(disk, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	mount := func(flags uintptr, size string) {
-		t.Helper()
-		if err := syscall.Mount("tmpfs", disk, "tmpfs", flags, "size="+size); err != nil {
-			t.Fatalf("making a small disk, which takes root: %v", err)
-		}
-	}
-	mount(0, "30m")
-	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	disk, resize := s.smallDisk("30m")
 	s.write("small.yml", `volumes:
   inmanta-db-data:
     driver_opts: {type: none, o: bind, device: "`+disk+`"}
@@ -42,7 +31,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("status ends with %d", code)
 	}
 
-	mount(syscall.MS_REMOUNT, "80m")
+	resize("80m")
 	s.mends(s.db())
 	s.must("up")
 	s.project("precious")
@@ -76,4 +65,23 @@ func (s *stack) mends(container string) {
 	s.until(container+" is well again by itself", func() bool {
 		return s.docker("inspect", "-f", "{{.State.Status}} {{.State.Health.Status}}", container) == "running healthy"
 	})
+}
+
+// smallDisk is a file system of its own in the deployment's directory, of a size
+// that resize changes.
+func (s *stack) smallDisk(size string) (path string, resize func(size string)) {
+	s.t.Helper()
+	path = filepath.Join(s.dir, "disk")
+	if err := os.Mkdir(path, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	mount := func(flags uintptr, size string) {
+		s.t.Helper()
+		if err := syscall.Mount("tmpfs", path, "tmpfs", flags, "size="+size); err != nil {
+			s.t.Fatalf("making a small disk, which takes root: %v", err)
+		}
+	}
+	mount(0, size)
+	s.t.Cleanup(func() { _ = syscall.Unmount(path, syscall.MNT_DETACH) })
+	return path, func(size string) { mount(syscall.MS_REMOUNT, size) }
 }

@@ -232,32 +232,7 @@ func TestLogrotateExample(t *testing.T) {
 	for _, tool := range []string{"sudo docker compose", "inmanta-docker"} {
 		t.Run(strings.ReplaceAll(tool, " ", "-"), func(t *testing.T) {
 			s := newRotator(t)
-			s.ok("sed -i '/^COMPOSE_FILE=/d' .env")
-			s.tagConfigured(borrowed[0])
-			for _, line := range example(t, logRotated) {
-				line = strings.ReplaceAll(line, "INMANTA_ORCHESTRATOR_IMAGE=...", "INMANTA_ORCHESTRATOR_IMAGE="+borrowed[0])
-				ours := strings.ReplaceAll(line, "sudo docker compose", tool)
-				r := s.sh(ours)
-				if r.code != 0 {
-					t.Fatalf("%s: exit code %d\n%s%s", ours, r.code, r.stdout, r.stderr)
-				}
-				switch {
-				case strings.HasSuffix(line, "up -d"):
-					s.comesUp()
-					s.healthy()
-					s.must("--with", "logrotate", "logrotate", "now")
-				case strings.HasSuffix(line, "ps -a"):
-					s.says(r.stdout, s.container(), s.server(), s.db())
-				case strings.HasSuffix(line, "down"):
-					if got := s.volumes(); len(s.containers()) != 0 || len(got) != 4 {
-						t.Errorf("after %s there are %v and the volumes %v", ours, s.containers(), got)
-					}
-				case strings.HasSuffix(line, "down -v"):
-					if got := append(s.containers(), s.volumes()...); len(got) != 0 {
-						t.Errorf("after %s there is %v", ours, got)
-					}
-				}
-			}
+			s.runsExample(logRotated, tool, s.container(), 4, func() { s.must("--with", "logrotate", "logrotate", "now") })
 		})
 	}
 }

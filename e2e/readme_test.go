@@ -277,3 +277,36 @@ func (s *stack) tagConfigured(name string) {
 		s.tag(local, name)
 	}
 }
+
+// runsExample runs the lines of one of the README's examples of a sidecar as they
+// stand, with a tool. up is called when all is up and healthy; of the deployment so
+// many volumes stay after down, and nothing after down -v.
+func (s *stack) runsExample(heading, tool, container string, volumes int, up func()) {
+	s.t.Helper()
+	s.ok("sed -i '/^COMPOSE_FILE=/d' .env")
+	s.tagConfigured(borrowed[0])
+	for _, line := range example(s.t, heading) {
+		line = strings.ReplaceAll(line, "INMANTA_ORCHESTRATOR_IMAGE=...", "INMANTA_ORCHESTRATOR_IMAGE="+borrowed[0])
+		ours := strings.ReplaceAll(line, "sudo docker compose", tool)
+		r := s.sh(ours)
+		if r.code != 0 {
+			s.t.Fatalf("%s: exit code %d\n%s%s", ours, r.code, r.stdout, r.stderr)
+		}
+		switch {
+		case strings.HasSuffix(line, "up -d"):
+			s.comesUp()
+			s.healthy()
+			up()
+		case strings.HasSuffix(line, "ps -a"):
+			s.says(r.stdout, container, s.server(), s.db())
+		case strings.HasSuffix(line, "down"):
+			if got := s.volumes(); len(s.containers()) != 0 || len(got) != volumes {
+				s.t.Errorf("after %s there are %v and the volumes %v", ours, s.containers(), got)
+			}
+		case strings.HasSuffix(line, "down -v"):
+			if got := append(s.containers(), s.volumes()...); len(got) != 0 {
+				s.t.Errorf("after %s there is %v", ours, got)
+			}
+		}
+	}
+}

@@ -71,3 +71,42 @@ func TestGoingAway(t *testing.T) {
 		t.Error("it goes on answering somebody who is gone")
 	}
 }
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var told []string
+	tell := func(why error, news bool) { told = append(told, fmt.Sprint(why, " ", news)) }
+	failures := []error{errors.New("a"), errors.New("a"), errors.New("b"), errors.New("a"), nil}
+	Retry(ctx, time.Millisecond, func(context.Context) error {
+		err := failures[0]
+		failures = failures[1:]
+		return err
+	}, tell)
+	if got := strings.Join(told, ", "); got != "a true, a false, b true, a true" || len(failures) > 0 {
+		t.Errorf("told %s, and %d are left", got, len(failures))
+	}
+	// What ends because it is told to has not failed.
+	told = nil
+	Retry(ctx, time.Hour, func(context.Context) error {
+		cancel()
+		return errors.New("told to")
+	}, tell)
+	if len(told) > 0 {
+		t.Errorf("told %q", told)
+	}
+}
+
+func TestPulse(t *testing.T) {
+	t.Parallel()
+	p := NewPulse()
+	time.Sleep(20 * time.Millisecond)
+	if quiet := p.Quiet(); quiet < 20*time.Millisecond {
+		t.Errorf("quiet for %s", quiet)
+	}
+	p.Beat()
+	if quiet := p.Quiet(); quiet > 15*time.Millisecond {
+		t.Errorf("quiet for %s after a beat", quiet)
+	}
+}

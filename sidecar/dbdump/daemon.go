@@ -39,17 +39,12 @@ type daemon struct {
 	// unable: there is no keeper, and no telling when there will be one.
 	unable atomic.Bool
 	// state is as of the keeper's last look; busy says whether it is at work,
-	// running what it dumps, and alive when it last did anything, in nanoseconds
-	// since began: clocks are put right.
+	// running what it dumps, and pulse that it goes on.
 	state   atomic.Pointer[State]
 	busy    atomic.Bool
 	running atomic.Pointer[Running]
-	alive   atomic.Int64
-	began   time.Time
+	pulse   *control.Pulse
 }
-
-// live notes that the keeper goes on.
-func (d *daemon) live() { d.alive.Store(int64(time.Since(d.began))) }
 
 // comeback is how long a folder that cannot be used is left alone.
 const comeback = 10 * time.Second
@@ -70,7 +65,7 @@ func Serve(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	log := journal(c)
-	d := &daemon{config: c, log: log, nursery: nurse(ctx, log), requests: make(chan chan Attempt), began: time.Now()}
+	d := &daemon{config: c, log: log, nursery: nurse(ctx, log), requests: make(chan chan Attempt), pulse: control.NewPulse()}
 	d.state.Store(d.blank("it is starting"))
 	listener, err := net.Listen("unix", c.Address)
 	if err != nil {
@@ -90,24 +85,14 @@ func Serve(ctx context.Context, c Config) error {
 		<-ctx.Done()
 		return <-answering
 	}
-	said := ""
-	for ctx.Err() == nil {
-		err := d.keep(ctx)
-		if err == nil || ctx.Err() != nil {
-			break
-		}
+	control.Retry(ctx, comeback, d.keep, func(err error, news bool) {
 		fix := advice(err.Error(), c.Shown)
-		if said != err.Error() {
-			said = err.Error()
-			d.log.Info("problem", "problem", said, "fix", fix)
+		if news {
+			d.log.Info("problem", "problem", err.Error(), "fix", fix)
 		}
 		d.state.Store(d.blank("nothing is dumped: " + err.Error() + "; " + fix))
 		d.unable.Store(true)
-		select {
-		case <-ctx.Done():
-		case <-time.After(comeback):
-		}
-	}
+	})
 	d.log.Info("stopping")
 	cancel()
 	return <-answering

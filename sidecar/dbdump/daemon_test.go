@@ -220,10 +220,14 @@ func TestStandbyFirst(t *testing.T) {
 	s := newSidecar(t)
 	putDump(t, s.below, 0)
 	s.config.Servers = append(s.config.Servers, address{Host: replicaHost, Port: "5432"})
-	var behind atomic.Bool
+	var shows atomic.Int64
+	var cutOff atomic.Bool
+	shows.Store(100)
 	s.config.inquire = func(_ context.Context, a address) server {
-		standby := a.Host == replicaHost
-		return server{address: a, standby: standby, current: standby && !behind.Load(), version: "17.2", tables: 7}
+		if a.Host == replicaHost { // it shows more each time that it is asked
+			return server{address: a, standby: true, streaming: !cutOff.Load(), position: shows.Add(1), version: "17.2", tables: 7}
+		}
+		return server{address: a, position: 100, version: "17.2", tables: 7}
 	}
 	s.start()
 	from := func(host, role string) {
@@ -242,7 +246,10 @@ func TestStandbyFirst(t *testing.T) {
 	s.set("no-standby", "")
 	from("db", "primary")
 	s.unset("no-standby")
-	behind.Store(true)
+	shows.Store(97) // it catches up while it is waited for
+	from(replicaHost, "standby")
+	shows.Store(50)
+	cutOff.Store(true)
 	from("db", "primary")
 }
 

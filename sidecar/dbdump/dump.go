@@ -63,7 +63,7 @@ func (k *keeper) settled(ctx context.Context, s server) error {
 			return ctx.Err()
 		case <-time.After(settling):
 		}
-		k.daemon.live()
+		k.daemon.pulse.Beat()
 		now := k.config.inquire(ctx, s.address)
 		if now.err != nil || now.tables == s.tables {
 			return now.err
@@ -174,7 +174,7 @@ func (k *keeper) going(name string) func() bool {
 	var size int64
 	since := time.Now()
 	return func() bool {
-		k.daemon.live()
+		k.daemon.pulse.Beat()
 		if info, err := os.Stat(k.folder.at(name)); err == nil && info.Size() != size {
 			size, since = info.Size(), time.Now()
 		}
@@ -206,7 +206,7 @@ func (k *keeper) checksum(ctx context.Context, path string) (sum string, size in
 		if err != nil {
 			return "", 0, err
 		}
-		k.daemon.live()
+		k.daemon.pulse.Beat()
 	}
 }
 

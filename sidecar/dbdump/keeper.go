@@ -81,7 +81,7 @@ func (k *keeper) loop(ctx context.Context) error {
 				waiting = append(waiting, one)
 			}
 			timer.Stop()
-			k.daemon.live()
+			k.daemon.pulse.Beat()
 			if len(waiting) == 0 {
 				if err := k.list(); err != nil {
 					return err

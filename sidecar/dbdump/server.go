@@ -20,9 +20,13 @@ type server struct {
 	address
 	// err is why it did not; errAbsent where nobody has to be there.
 	err error
-	// standby is one, current that it has what its primary has, but for moments.
-	standby, current bool
-	version          string
+	// standby is one; streaming that its primary sends, current that it shows all
+	// that its primary had when that was asked.
+	standby, streaming, current bool
+	// position is up to where in the log a primary has stored what was committed, and
+	// a standby shows it.
+	position int64
+	version  string
 	// tables is how many there are in the database.
 	tables int
 }
@@ -41,26 +45,61 @@ var errAbsent = errors.New("there is no such server")
 // askPatience is how long a server may take to say how it is.
 const askPatience = 10 * time.Second
 
-// question is what it is asked. A standby is current while its primary sends and it
-// has applied all of that, or was at it within the last minute.
+// question is what it is asked. A standby may have on its disk what it does not show
+// yet: it is asked what it shows.
 const question = `SELECT pg_is_in_recovery(), current_setting('server_version'),
 	(SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$)'),
-	coalesce((SELECT status = 'streaming' FROM pg_stat_wal_receiver LIMIT 1), false) AND (
-		coalesce(pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn(), false)
-		OR coalesce(clock_timestamp() - pg_last_xact_replay_timestamp() < interval '1 minute', false))`
+	coalesce((SELECT status = 'streaming' FROM pg_stat_wal_receiver LIMIT 1), false),
+	coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0'::pg_lsn, 0)::bigint`
 
-// look asks all servers at the same time.
+// catchPatience is how long a standby may take to show what its primary has, and
+// catchPeriod how often it is asked meanwhile.
+const (
+	catchPatience = 10 * time.Second
+	catchPeriod   = 100 * time.Millisecond
+)
+
+// look asks all servers at the same time, and then those standbys again that are
+// about to show what their primary has.
 func (c Config) look(ctx context.Context) []server {
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	all := make([]server, len(c.Servers))
 	var group sync.WaitGroup
 	for i, a := range c.Servers {
-		group.Go(func() { all[i] = c.inquire(ctx, a) })
+		group.Go(func() { all[i] = c.inquire(asking, a) })
+	}
+	group.Wait()
+	primary := slices.IndexFunc(all, func(s server) bool { return s.err == nil && !s.standby })
+	if primary < 0 {
+		return all
+	}
+	catching, cancel := context.WithTimeout(ctx, catchPatience)
+	defer cancel()
+	for i := range all {
+		if all[i].err == nil && all[i].standby {
+			group.Go(func() { all[i] = c.caughtUp(catching, all[i], all[primary].position) })
+		}
 	}
 	group.Wait()
 	return all
+}
+
+// caughtUp is a standby once it shows what its primary had, or will not soon.
+func (c Config) caughtUp(ctx context.Context, s server, position int64) server {
+	tick := time.NewTicker(catchPeriod)
+	defer tick.Stop()
+	for s.err == nil && s.position < position && s.streaming {
+		select {
+		case <-ctx.Done():
+			return s
+		case <-tick.C:
+		}
+		s = c.inquire(ctx, s.address)
+	}
+	s.current = s.err == nil && s.standby && s.position >= position
+	return s
 }
 
 func (c Config) ask(ctx context.Context, a address) server {
@@ -82,7 +121,7 @@ func (c Config) ask(ctx context.Context, a address) server {
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only asked
 	results, err := conn.Exec(ctx, question).ReadAll()
-	if err == nil && (len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 4) {
+	if err == nil && (len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 5) {
 		err = errors.New("it answers something else than it was asked")
 	}
 	if err != nil {
@@ -90,8 +129,10 @@ func (c Config) ask(ctx context.Context, a address) server {
 		return s
 	}
 	row := results[0].Rows[0]
-	s.standby, s.version, s.current = string(row[0]) == "t", string(row[1]), string(row[3]) == "t"
-	s.tables, s.err = strconv.Atoi(string(row[2]))
+	s.standby, s.version, s.streaming = string(row[0]) == "t", string(row[1]), string(row[3]) == "t"
+	if s.tables, s.err = strconv.Atoi(string(row[2])); s.err == nil {
+		s.position, s.err = strconv.ParseInt(string(row[4]), 10, 64)
+	}
 	return s
 }
 

@@ -89,7 +89,7 @@ type moment struct {
 func (d *daemon) State() State {
 	s := *d.state.Load()
 	s.Running = d.running.Load()
-	m := moment{now: d.config.Now(), quiet: time.Since(d.began) - time.Duration(d.alive.Load()), busy: d.busy.Load()}
+	m := moment{now: d.config.Now(), quiet: d.pulse.Quiet(), busy: d.busy.Load()}
 	m.barred = unix.Access(d.config.Folder, unix.R_OK|unix.W_OK|unix.X_OK)
 	s.FreeBytes, m.unknown = room(d.config.Folder)
 	s.Reasons = judge(s, m, d.config.Policy)

@@ -39,16 +39,11 @@ type daemon struct {
 	// unable: there is no keeper, and no telling when there will be one.
 	unable atomic.Bool
 	// state is as of the keeper's last look; busy says whether it is at work, and
-	// alive when it last did anything, in nanoseconds since began: clocks are
-	// put right.
+	// pulse that it goes on.
 	state atomic.Pointer[State]
 	busy  atomic.Bool
-	alive atomic.Int64
-	began time.Time
+	pulse *control.Pulse
 }
-
-// live notes that the keeper goes on.
-func (d *daemon) live() { d.alive.Store(int64(time.Since(d.began))) }
 
 // comeback is how long a folder that cannot be used is left alone.
 const comeback = 10 * time.Second
@@ -62,7 +57,7 @@ func Serve(ctx context.Context, c Config) error {
 	}
 	d := &daemon{
 		config: c, journal: &journal{out: c.Log, now: c.Now},
-		requests: make(chan func(context.Context, *keeper) error), began: time.Now(),
+		requests: make(chan func(context.Context, *keeper) error), pulse: control.NewPulse(),
 	}
 	d.state.Store(&State{Folder: c.Folder, Reasons: []string{"it is starting"}})
 	listener, err := net.Listen("unix", c.Address)
@@ -84,23 +79,13 @@ func Serve(ctx context.Context, c Config) error {
 	for _, note := range c.Policies.Notes {
 		d.journal.write(Event{Event: EventNote, Why: note.Where + ": " + note.What})
 	}
-	said := ""
-	for ctx.Err() == nil {
-		err := d.keep(ctx)
-		if err == nil {
-			break
+	control.Retry(ctx, comeback, d.keep, func(err error, news bool) {
+		if news {
+			d.journal.write(Event{Event: EventProblem, Problem: err.Error(), Fix: fix(err)})
 		}
-		if said != err.Error() {
-			said = err.Error()
-			d.journal.write(Event{Event: EventProblem, Problem: said, Fix: fix(err)})
-		}
-		d.state.Store(&State{Folder: c.Folder, Reasons: []string{"nothing is rotated: " + said}})
+		d.state.Store(&State{Folder: c.Folder, Reasons: []string{"nothing is rotated: " + err.Error()}})
 		d.unable.Store(true)
-		select {
-		case <-ctx.Done():
-		case <-time.After(comeback):
-		}
-	}
+	})
 	d.journal.write(Event{Event: EventStopping})
 	cancel()
 	return <-answering

@@ -50,7 +50,7 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	k.folder, err = rotation.Open(rotation.Options{
 		Path: d.config.Folder, State: d.config.State, Now: d.config.Now,
 		Step: func(name string) {
-			d.live()
+			d.pulse.Beat()
 			if d.config.Step != nil {
 				d.config.Step(name)
 			}
@@ -113,7 +113,7 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 			d.busy.Store(true)
 			err = do(ctx, k)
 		}
-		d.live()
+		d.pulse.Beat()
 	}
 }
 

@@ -184,7 +184,7 @@ func (d *daemon) State() State {
 	}
 	now := d.config.Now()
 	reasons := slices.Clone(s.Reasons)
-	quiet := time.Since(d.began) - time.Duration(d.alive.Load())
+	quiet := d.pulse.Quiet()
 	switch overdue := now.Sub(s.Next); {
 	case quiet > silence:
 		reasons = append(reasons, fmt.Sprintf("the scheduler has been stuck for %s: restart the sidecar", quiet.Truncate(time.Second)))
