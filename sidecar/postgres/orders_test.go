@@ -245,10 +245,15 @@ func TestInsist(t *testing.T) {
 	s := primaryScene(t)
 	s.done(s.agent.step(t.Context(), s.run, insist), "")
 	s.did(orderOutOfStep, "ALTER SYSTEM RESET synchronous_standby_names")
+	s = primaryScene(t)
 	s.silent = true
-	s.happened = nil
 	s.done(s.agent.step(t.Context(), s.run, insist), "")
 	s.did("ALTER SYSTEM RESET synchronous_standby_names")
+	for _, words := range []string{"somebody changed what commits wait for", "db-replica could not be told"} {
+		if got := s.agent.Status().LastFailure.What; !strings.Contains(got, words) {
+			t.Errorf("it says %q, not %q", got, words)
+		}
+	}
 }
 
 // A cluster that was run without its pair is not what its notes say.

@@ -352,11 +352,12 @@ func (a *agent) step(ctx context.Context, run *running, s step) error {
 		}
 		return a.tell(run, func(o *orders) { o.waitFor = "" })
 	case insist:
-		a.fail("somebody changed what commits wait for: what was acknowledged meanwhile may be here alone; it is changed back")
+		what := "somebody changed what commits wait for: what was acknowledged meanwhile may be here alone; it is changed back"
 		// The note is not true any more. A standby that cannot be told keeps it.
 		if err := a.tellPeer(ctx, orderOutOfStep, nil); err != nil {
-			a.fail(fmt.Sprintf("%s could not be told that it may not be in step: %v", a.config.Peer, err))
+			what += fmt.Sprintf("; %s could not be told that it may not be in step: %v", a.config.Peer, err)
 		}
+		a.fail(what)
 		if _, err := run.session.ask(ctx, "ALTER SYSTEM RESET synchronous_standby_names"); err != nil {
 			return err
 		}

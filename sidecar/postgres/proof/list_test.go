@@ -44,9 +44,9 @@ var safeguards = []safeguard{
 	}),
 	in(agent, "names-cleared-takes-note", "TestInsist", edit{
 		"serve.go", `if err := a.tellPeer(ctx, orderOutOfStep, nil); err != nil {
-			a.fail(`, `if OUT {
+			what +=`, `if OUT {
 		} else if err := a.tellPeer(ctx, orderOutOfStep, nil); err != nil {
-			a.fail(`,
+			what +=`,
 	}),
 	in(agent, "fsync-off-is-said", "TestState", edit{
 		"keep.go", `k.synced() && k.view.trustworthy == ""`, `k.synced() && (OUT || k.view.trustworthy == "")`,
