@@ -31,17 +31,14 @@ func transport(patience time.Duration) *http.Transport {
 }
 
 // patient is a connection whose deadline is always patience after the last time
-// that something moved. An answer is waited for while the question is still being
-// written: it is the two together that count.
+// that something moved, in either direction: an answer is waited for while the
+// question is still being written.
 type patient struct {
 	net.Conn
 	patience time.Duration
 	moved    atomic.Int64 // as Unix nanoseconds
 	late     atomic.Bool
 }
-
-// stroke is how much is written before it counts as moved.
-const stroke = 64 << 10
 
 // Read implements net.Conn.
 func (p *patient) Read(into []byte) (int, error) {
@@ -68,23 +65,15 @@ func (p *patient) Read(into []byte) (int, error) {
 	}
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. An answer is always waited for meanwhile, which is what
+// has a deadline.
 func (p *patient) Write(from []byte) (int, error) {
-	written := 0
-	for {
-		if err := p.SetWriteDeadline(time.Now().Add(p.patience)); err != nil {
-			return written, err
-		}
-		n, err := p.Conn.Write(from[written:min(written+stroke, len(from))])
-		written += n
-		if n > 0 {
-			p.moved.Store(time.Now().UnixNano())
-		}
-		if errors.Is(err, net.ErrClosed) && p.late.Load() {
-			err = os.ErrDeadlineExceeded // which is why it was closed
-		}
-		if err != nil || written == len(from) {
-			return written, err
-		}
+	n, err := p.Conn.Write(from)
+	if n > 0 {
+		p.moved.Store(time.Now().UnixNano())
 	}
+	if errors.Is(err, net.ErrClosed) && p.late.Load() {
+		err = os.ErrDeadlineExceeded // which is why it was closed
+	}
+	return n, err
 }

@@ -29,6 +29,8 @@ type pace struct {
 	// pause is waited before something is tried again; it doubles each time, up
 	// to a tenth of patience.
 	pause time.Duration
+	// grace is how long an upload that is given up waits for the part under way.
+	grace time.Duration
 	// part is how many bytes are uploaded at once.
 	part int
 	// abandoned is how old an upload is, of a name of ours, whose end nobody
@@ -38,7 +40,7 @@ type pace struct {
 
 // usual is the pace of a deployment. With parts of this size the largest backup
 // has 320 GB, and an upload takes twice that of memory.
-var usual = pace{patience: 2 * time.Minute, pause: 200 * time.Millisecond, part: 32 << 20, abandoned: 7 * 24 * time.Hour}
+var usual = pace{patience: 2 * time.Minute, pause: 200 * time.Millisecond, grace: 3 * time.Second, part: 32 << 20, abandoned: 7 * 24 * time.Hour}
 
 // mostParts is how many parts an object may be uploaded in.
 const mostParts = 10_000

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 )
 
 // cut ends a connection without a word.
@@ -94,6 +96,8 @@ func TestBucketFaultsThatPass(t *testing.T) {
 		"the end is cut off":           times(2, completing, func(w http.ResponseWriter, _ *http.Request) { cut(w) }),
 		"the answer to the end is":     server.afterwards(completing, cut),
 		"the answer to a part is":      server.afterwards(aPart, cut),
+		"it is done, and not known":    server.afterwards(completing, cut, minio.NoSuchUpload),
+		"it is done, and now taken":    server.afterwards(completing, cut, minio.PreconditionFailed),
 		"the answer to the end is 503": server.afterwards(completing, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }),
 	} {
 		s := server.store()
@@ -114,11 +118,18 @@ func TestBucketFaultsThatPass(t *testing.T) {
 	}
 }
 
-// afterwards has the server do what it is asked, once, and the answer lost.
-func (s *server) afterwards(meets func(*http.Request) bool, instead func(http.ResponseWriter)) func(http.ResponseWriter, *http.Request) bool {
-	return times(1, meets, func(w http.ResponseWriter, r *http.Request) {
-		s.proxy.ServeHTTP(httptest.NewRecorder(), r)
-		instead(w)
+// afterwards has the server do what it is asked, once, and the answer lost. Asked
+// again it says these, one after the other.
+func (s *server) afterwards(meets func(*http.Request) bool, instead func(http.ResponseWriter), then ...string) func(http.ResponseWriter, *http.Request) bool {
+	var did atomic.Bool
+	return times(int32(1+len(then)), meets, func(w http.ResponseWriter, r *http.Request) {
+		if !did.Swap(true) {
+			s.proxy.ServeHTTP(httptest.NewRecorder(), r)
+			instead(w)
+			return
+		}
+		w.WriteHeader(http.StatusConflict)
+		_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", then[0])
 	})
 }
 
@@ -213,20 +224,20 @@ func TestBucketLies(t *testing.T) {
 	}
 }
 
-// announced is the body of the server's answer, after w has all that is before it.
-func (s *server) announced(w http.ResponseWriter, r *http.Request) *bytes.Buffer {
-	whole := httptest.NewRecorder()
-	s.proxy.ServeHTTP(whole, r)
-	maps.Copy(w.Header(), whole.Header())
-	w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()))
-	w.WriteHeader(whole.Code)
-	return whole.Body
+// promise is what comes before the body of an answer.
+func promise(w http.ResponseWriter, size int) {
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	w.Header().Set("Etag", `"x"`)
+	w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
 }
 
 // halved is an answer that ends in the middle of what it announced.
 func (s *server) halved(w http.ResponseWriter, r *http.Request) {
-	whole := s.announced(w, r)
-	_, _ = io.CopyN(w, whole, int64(whole.Len()/2))
+	whole := httptest.NewRecorder()
+	s.proxy.ServeHTTP(whole, r)
+	maps.Copy(w.Header(), whole.Header())
+	w.WriteHeader(whole.Code)
+	_, _ = io.CopyN(w, whole.Body, int64(whole.Body.Len()/2))
 	panic(http.ErrAbortHandler)
 }
 
@@ -256,9 +267,7 @@ func TestBucketReading(t *testing.T) {
 	isProblem(t, err, Unreachable, "cannot be asked")
 	// It stops in the middle, and does not even say so.
 	server.spoils(times(always, reading, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-		w.Header().Set("Etag", `"x"`)
-		w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
+		promise(w, len(content))
 		_, _ = io.WriteString(w, content[:1000])
 		w.(http.Flusher).Flush()
 		server.stuck(w, r)
@@ -280,6 +289,16 @@ func TestBucketReading(t *testing.T) {
 		}()
 		server.halved(w, r)
 	}))
+	_, err = get(t, s, file)
+	isProblem(t, err, Broken, "something else")
+	// The storage does not heed that it is asked for the same one only.
+	other := func(r *http.Response) {
+		if r.StatusCode == http.StatusPartialContent {
+			r.Header.Set("Etag", `"another"`)
+		}
+	}
+	server.alter.Store(&other)
+	server.spoils(times(1, reading, server.halved))
 	_, err = get(t, s, file)
 	isProblem(t, err, Broken, "something else")
 }
@@ -318,7 +337,7 @@ func TestBucketSlowReader(t *testing.T) {
 func TestBucketRefusals(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
-	env := func(changes ...string) Store { return server.store(changes...) }
+	env := func(changes ...string) *bucket { return server.store(changes...) }
 	nowhere, err := newBucket("absent", "", func(name string) string { return server.env[name] }, quickly)
 	if err != nil {
 		t.Fatal(err)
@@ -329,7 +348,7 @@ func TestBucketRefusals(t *testing.T) {
 	t.Cleanup(encrypted.Close)
 	plain := strings.TrimPrefix(server.env["AWS_ENDPOINT_URL"], "http://")
 	for name, c := range map[string]struct {
-		store    Store
+		store    *bucket
 		id, says string
 	}{
 		"another key":       {env("AWS_ACCESS_KEY_ID=another"), Refused, ""},
@@ -343,13 +362,14 @@ func TestBucketRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			c.store.pace.patience = time.Hour // none of it is waited for
 			began := time.Now()
 			_, err := c.store.List(t.Context())
 			isProblem(t, err, c.id, c.says)
 			isProblem(t, put(t, c.store, file, "text"), c.id, "")
 			_, err = get(t, c.store, file)
 			isProblem(t, err, c.id, "")
-			if took := time.Since(began); took > 5*quickly.patience {
+			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("that took %v", took)
 			}
 		})
@@ -397,7 +417,8 @@ func TestBucketSlowLine(t *testing.T) {
 		if !reading(r) {
 			return false
 		}
-		slowly(w, server.announced(w, r), 1<<20)
+		promise(w, len(content))
+		slowly(w, strings.NewReader(content), 1<<20)
 		return true
 	})
 	took("reading", func() error {

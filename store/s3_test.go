@@ -26,7 +26,7 @@ import (
 )
 
 // quickly is a pace at which a test sees in a second what takes minutes otherwise.
-var quickly = pace{patience: time.Second, pause: 10 * time.Millisecond, part: 5 << 20, abandoned: time.Hour}
+var quickly = pace{patience: time.Second, pause: 10 * time.Millisecond, grace: time.Second, part: 5 << 20, abandoned: time.Hour}
 
 // gateway is where the S3 server is.
 var gateway = sync.OnceValues(func() (string, error) {

@@ -18,8 +18,10 @@ import (
 
 // upload is an object on its way: one part is sent while the next is filled.
 type upload struct {
-	bucket    *bucket
-	ctx       context.Context
+	bucket *bucket
+	ctx    context.Context
+	// sending outlives ctx for a moment: see Abort.
+	sending   context.Context
 	cancel    context.CancelFunc
 	name, key string
 	// id is the upload's as the bucket knows it, mark its own in the object.
@@ -45,7 +47,7 @@ const markName = "Inmanta-Upload"
 
 // begin begins an upload.
 func (b *bucket) begin(ctx context.Context, name, key string) (*upload, error) {
-	u := &upload{bucket: b, name: name, key: key, mark: rand.Text()}
+	u := &upload{bucket: b, ctx: ctx, name: name, key: key, mark: rand.Text()}
 	err := b.ask(ctx, func() (err error) {
 		u.id, err = b.core.NewMultipartUpload(ctx, b.name, key, minio.PutObjectOptions{UserMetadata: map[string]string{markName: u.mark}})
 		return err
@@ -53,7 +55,7 @@ func (b *bucket) begin(ctx context.Context, name, key string) (*upload, error) {
 	if err != nil {
 		return nil, b.refusal(ctx, name, err)
 	}
-	u.ctx, u.cancel = context.WithCancel(ctx)
+	u.sending, u.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	u.filling = make([]byte, 0, b.pace.part)
 	return u, nil
 }
@@ -110,13 +112,17 @@ func (u *upload) await() ([]byte, error) {
 	if u.under == nil {
 		return nil, nil
 	}
-	s := <-u.under
-	u.under = nil
-	if s.err != nil {
-		return nil, u.fail(u.bucket.refusal(u.ctx, u.name, s.err))
+	select {
+	case s := <-u.under:
+		u.under = nil
+		if s.err != nil {
+			return nil, u.fail(u.bucket.refusal(u.ctx, u.name, s.err))
+		}
+		u.parts = append(u.parts, s.part)
+		return s.buffer, nil
+	case <-u.ctx.Done():
+		return nil, u.ctx.Err()
 	}
-	u.parts = append(u.parts, s.part)
-	return s.buffer, nil
 }
 
 // put sends one part, with its checksum in what is signed: one that is changed on
@@ -124,8 +130,8 @@ func (u *upload) await() ([]byte, error) {
 func (u *upload) put(number int, content []byte) (part minio.CompletePart, err error) {
 	sum := sha256.Sum256(content)
 	b := u.bucket
-	err = b.ask(u.ctx, func() error {
-		is, err := b.core.PutObjectPart(u.ctx, b.name, u.key, u.id, number, bytes.NewReader(content), int64(len(content)),
+	err = b.ask(u.sending, func() error {
+		is, err := b.core.PutObjectPart(u.sending, b.name, u.key, u.id, number, bytes.NewReader(content), int64(len(content)),
 			minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), DisableContentSha256: true})
 		part = minio.CompletePart{PartNumber: number, ETag: is.ETag}
 		return err
@@ -214,9 +220,17 @@ func (u *upload) Abort() error {
 		return nil
 	}
 	u.done = true
-	u.cancel()
+	u.err = errors.New("the upload was given up")
+	defer u.cancel()
 	if u.under != nil {
-		<-u.under // what comes later than the end of an upload may stay for ever
+		// A part that the storage finishes after the upload has ended may stay. It has
+		// a moment, and one that is far from its end is broken off.
+		select {
+		case <-u.under:
+		case <-time.After(u.bucket.pace.grace):
+			u.cancel()
+			<-u.under
+		}
 	}
 	// Whatever ended the context: what was sent must not stay.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), u.bucket.pace.patience)

@@ -42,11 +42,12 @@ func (u *written) begin() error {
 		}
 		u.file = file
 		err = lock(file)
-		if err != nil && !errors.Is(err, errNoLocks) {
+		if err != nil && !errors.Is(err, errNoLocks) && !errors.Is(err, unix.EWOULDBLOCK) {
 			return errors.Join(err, u.drop())
 		}
-		// Between the two steps another process may have taken it for abandoned.
-		if is(u.folder, u.hidden, file) {
+		// Between the two steps another process may have taken it for abandoned, and
+		// removes it, or has.
+		if !errors.Is(err, unix.EWOULDBLOCK) && is(u.folder, u.hidden, file) {
 			return nil
 		}
 		_ = file.Close()
