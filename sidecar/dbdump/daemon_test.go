@@ -280,6 +280,17 @@ func TestWaitsForTheDatabase(t *testing.T) {
 	}
 }
 
+// A dump of a clock that was years ahead keeps nobody from making another, once.
+func TestClockThatWasAhead(t *testing.T) {
+	s := newSidecar(t)
+	ahead := putDump(t, s.below, -400)
+	s.start()
+	s.eventually("one is made", func() bool { return len(s.state().Dumps) == 2 && s.state().Healthy })
+	if got := s.state(); got.Dumps[1].File != ahead || !got.Next.After(time.Now()) || got.Next.After(time.Now().Add(25*time.Hour)) {
+		t.Errorf("it says %+v", got)
+	}
+}
+
 // What is wrong with a dump that there was is said, and it counts as none.
 func TestFlawsAreSaid(t *testing.T) {
 	s := newSidecar(t)

@@ -39,7 +39,7 @@ func (k *keeper) take(ctx context.Context) (name string, made Made, err error) {
 			return "", Made{}, early{err}
 		}
 	}
-	var failed []error
+	var failed []string
 	for _, s := range servers {
 		name, made, err = k.from(ctx, s)
 		if err == nil || ctx.Err() != nil {
@@ -47,12 +47,12 @@ func (k *keeper) take(ctx context.Context) (name string, made Made, err error) {
 		}
 		// A standby ends what is in the way of its primary, and has no unlogged
 		// tables; then the primary is dumped.
-		failed = append(failed, fmt.Errorf("%s: %w", s.Host, err))
+		failed = append(failed, fmt.Sprintf("%s: %v", s.Host, err))
 		if full(err) {
 			break
 		}
 	}
-	return "", Made{}, errors.Join(failed...)
+	return "", Made{}, errors.New(strings.Join(failed, "; "))
 }
 
 // settled returns once nobody makes tables any more.

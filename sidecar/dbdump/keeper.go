@@ -116,18 +116,7 @@ func (k *keeper) next(now time.Time) time.Time {
 		}
 		return k.retry
 	}
-	return k.config.Policy.Due(last(good(k.found)), now)
-}
-
-// last is when the newest dump was begun; zero where there is none.
-func last(all []dumps.Dump) time.Time {
-	var newest time.Time
-	for _, one := range all {
-		if one.Begun.After(newest) {
-			newest = one.Begun
-		}
-	}
-	return newest
+	return k.config.Policy.Due(dumps.Newest(good(k.found), now), now)
 }
 
 func (k *keeper) list() (err error) {
@@ -142,8 +131,8 @@ func (k *keeper) attempt(ctx context.Context) (Attempt, error) {
 	k.daemon.busy.Store(true)
 	defer k.daemon.busy.Store(false)
 	name, made, err := k.take(ctx)
-	if ctx.Err() != nil {
-		a.Error = "it is stopping"
+	if err != nil && ctx.Err() != nil {
+		a.Error = errStopping.Error()
 		return a, nil // nobody's fault, and nothing to remember
 	}
 	a.Ended = k.config.Now()

@@ -50,8 +50,21 @@ func FromSettings(lookup func(string) string) (Policy, problem.List) {
 	return p, nil
 }
 
-// Due says when a dump is due: the last good one was begun at last, zero where
-// there is none. It is not after now when one is due.
+// Newest is when the newest dump was begun; zero where there is none. One that is
+// more than 25 hours ahead was named by a clock that was wrong, and does not count:
+// nobody is to wait until it is past.
+func Newest(all []Dump, now time.Time) time.Time {
+	var newest time.Time
+	for _, one := range all {
+		if one.Begun.After(newest) && schedule.Credible(one.Begun, now).Equal(one.Begun) {
+			newest = one.Begun
+		}
+	}
+	return newest
+}
+
+// Due says when a dump is due: the last good one was begun at last, as Newest has
+// it. It is not after now when one is due.
 func (p Policy) Due(last, now time.Time) time.Time {
 	if last.IsZero() {
 		return now

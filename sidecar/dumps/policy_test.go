@@ -94,11 +94,28 @@ func TestDue(t *testing.T) {
 		"yesterday's":              {now.AddDate(0, 0, -1), midnight},
 		"missed for a week":        {now.AddDate(0, 0, -7), midnight.AddDate(0, 0, -6)},
 		"of a clock put right":     {now.Add(time.Hour), midnight.AddDate(0, 0, 1)},
-		"of a clock a year ahead":  {now.AddDate(1, 0, 0), midnight.AddDate(0, 0, 1)},
 		"begun just before it was": {midnight.Add(-time.Nanosecond), midnight},
 	} {
 		if got := daily.Due(c.last, now); !got.Equal(c.want) {
 			t.Errorf("%s: due at %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestNewest(t *testing.T) {
+	ahead := func(of time.Duration) Dump { return Dump{Begun: now.Add(of)} }
+	for name, c := range map[string]struct {
+		all  []Dump
+		want time.Time
+	}{
+		"none":                  {nil, time.Time{}},
+		"the newest":            {[]Dump{ago(3, 1), ago(1, 1), ago(2, 1)}, ago(1, 1).Begun},
+		"a little ahead":        {[]Dump{ago(1, 1), ahead(25 * time.Hour)}, now.Add(25 * time.Hour)},
+		"of a clock far ahead":  {[]Dump{ago(1, 1), ahead(26 * time.Hour)}, ago(1, 1).Begun},
+		"only of one years off": {[]Dump{ahead(9000 * time.Hour)}, time.Time{}},
+	} {
+		if got := Newest(c.all, now); !got.Equal(c.want) {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }
