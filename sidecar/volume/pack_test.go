@@ -111,6 +111,11 @@ func TestFilesThatChangeWhileTheyAreRead(t *testing.T) {
 			if again, err := Unpack(into, Owners{}, bytes.NewReader(enzstd(t, text.Bytes()))); err != nil || again.Bytes != size || again.Files != 1 {
 				t.Errorf("what was packed is unpacked as %+v, %v", again, err)
 			}
+			// Of what is not there any more nothing is made up.
+			got, err := os.ReadFile(filepath.Join(into, restoreName, newName, "large"))
+			if rest := bytes.TrimLeft(got, "x"); err != nil || len(bytes.Trim(rest, "\x00")) > 0 || name == "shorter" && len(rest) != size-chunk-100 {
+				t.Errorf("it ends with %d bytes that are not its own, %v", len(rest), err)
+			}
 		})
 	}
 }
@@ -363,5 +368,40 @@ func TestHoles(t *testing.T) {
 	var stat unix.Stat_t
 	if err := unix.Stat(filepath.Join(into, restoreName, newName, "holes"), &stat); err != nil || stat.Size != 256<<20 || stat.Blocks*512 > 1<<20 {
 		t.Errorf("%d bytes take %d, %v", stat.Size, stat.Blocks*512, err)
+	}
+}
+
+// What a folder said of a name is not believed: something else may have taken it,
+// which leads out, or makes whoever opens it wait.
+func TestNamesThatBecameSomethingElse(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	path := func(name string) string { return filepath.Join(top, name) }
+	if err := errors.Join(os.WriteFile(path("file"), []byte("secret"), 0o600), os.Symlink("file", path("link")),
+		unix.Mkfifo(path("pipe"), 0o600), os.Mkdir(path("folder"), 0o700), os.Symlink("folder", path("way"))); err != nil {
+		t.Fatal(err)
+	}
+	f, _, err := openTop(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.release()
+	for kind, are := range map[uint8][]string{unix.DT_REG: {"file"}, unix.DT_LNK: {"link", "way", "pipe"}, unix.DT_FIFO: {"link", "way", "pipe"}} {
+		for _, name := range []string{"file", "link", "pipe", "folder", "way", "nothing"} {
+			b := (&packing{}).newBatch()
+			f.hold()
+			b.items = append(b.items, item{kind: kind, name: name, base: name, in: f})
+			b.read()
+			i := b.items[0]
+			if i.err != nil || i.gone == slices.Contains(are, name) || i.gone && i.to > i.from {
+				t.Errorf("%s as %d: gone %t, %d bytes, %v", name, kind, i.gone, i.to-i.from, i.err)
+			}
+			b.drop()
+		}
+	}
+	for _, name := range []string{"file", "link", "pipe", "way", "nothing"} {
+		if _, _, err := f.below(name); !vanished(err) {
+			t.Errorf("%s as a folder: %v", name, err)
+		}
 	}
 }
