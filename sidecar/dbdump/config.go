@@ -48,6 +48,8 @@ type Config struct {
 	Step func(name string)
 	// inquire asks a server how it is; nil does so over the network.
 	inquire func(context.Context, address) server
+	// comeback is how long a folder that cannot be used is left alone; 0 is ten seconds.
+	comeback time.Duration
 }
 
 // address is where a server of the database may be.

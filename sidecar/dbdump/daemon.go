@@ -46,7 +46,8 @@ type daemon struct {
 	pulse   *control.Pulse
 }
 
-// comeback is how long a folder that cannot be used is left alone.
+// comeback is how long a folder that cannot be used is left alone, unless the
+// configuration says otherwise.
 const comeback = 10 * time.Second
 
 // Serve makes dumps until the context is done. Whatever keeps it from doing so is
@@ -61,6 +62,9 @@ func Serve(ctx context.Context, c Config) error {
 	}
 	if c.inquire == nil {
 		c.inquire = c.ask
+	}
+	if c.comeback == 0 {
+		c.comeback = comeback
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -85,7 +89,7 @@ func Serve(ctx context.Context, c Config) error {
 		<-ctx.Done()
 		return <-answering
 	}
-	control.Retry(ctx, comeback, d.keep, func(err error, news bool) {
+	control.Retry(ctx, c.comeback, d.keep, func(err error, news bool) {
 		fix := advice(err.Error(), c.Shown)
 		if news {
 			d.log.Info("problem", "problem", err.Error(), "fix", fix)
@@ -127,24 +131,39 @@ func (d *daemon) answer(ctx context.Context, asked request) answer {
 		state := d.State()
 		return answer{State: &state}
 	case "now":
-		if d.unable.Load() {
-			return answer{Error: d.State().Reasons[0]}
+		a, err := d.dumpNow(ctx)
+		if err != nil {
+			return answer{Error: err.Error()}
 		}
-		said := make(chan Attempt, 1)
-		select {
-		case d.requests <- said: // once a dump that is being made is done
-		case <-ctx.Done():
-			return answer{Error: errStopping.Error()}
-		}
-		select {
-		case a := <-said:
-			state := d.State()
-			return answer{Now: &a, State: &state}
-		case <-ctx.Done():
-			return answer{Error: errStopping.Error()}
-		}
+		state := d.State()
+		return answer{Now: &a, State: &state}
 	}
 	return answer{Error: fmt.Sprintf("there is no %q to ask for", asked.Verb)}
+}
+
+// dumpNow has the keeper make a dump, once one that is being made is done. The error
+// is that there is no keeper.
+func (d *daemon) dumpNow(ctx context.Context) (Attempt, error) {
+	said := make(chan Attempt, 1)
+	requests := d.requests
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		if requests != nil && d.unable.Load() {
+			if reasons := d.State().Reasons; len(reasons) > 0 { // else it has just come back
+				return Attempt{}, errors.New(reasons[0])
+			}
+		}
+		select {
+		case requests <- said:
+			requests = nil // it answers, whatever becomes of it
+		case a := <-said:
+			return a, nil
+		case <-ctx.Done():
+			return Attempt{}, errStopping
+		case <-look.C:
+		}
+	}
 }
 
 var errStopping = errors.New("it is stopping")

@@ -336,6 +336,40 @@ func TestOneSidecarAFolder(t *testing.T) {
 	other.eventually("it takes over", func() bool { return other.state().Healthy })
 }
 
+// While the folder cannot be used, whoever asks for a dump is told so; and a clock
+// that is put back by a year while it waits to try again does not make it wait a year.
+func TestClockPutBackAfterAFailure(t *testing.T) {
+	s := newSidecar(t)
+	putDump(t, s.below, 3)
+	var ahead atomic.Int64
+	ahead.Store(int64(24 * 365 * time.Hour))
+	s.config.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	s.set("fail", "no")
+	s.start()
+	s.says("failed: db: no")
+	s.unset("fail")
+	ahead.Store(0)
+	if got := s.now(); got.Error != "" { // it looks at its clock, too
+		t.Errorf("it says %+v", got)
+	}
+	if next := s.state().Next; next.After(time.Now().Add(25 * time.Hour)) {
+		t.Errorf("the next is due at %s", next)
+	}
+	if err := os.Rename(filepath.Join(s.below, "dumps"), filepath.Join(s.below, "away")); err != nil {
+		t.Fatal(err)
+	}
+	s.says("./dumps cannot be read and written")
+	_, _ = ask(t.Context(), s.config.Address, "now") // it finds out now, at the latest
+	s.says("nothing is dumped: ")
+	if _, err := ask(t.Context(), s.config.Address, "now"); err == nil || !strings.Contains(err.Error(), "cannot be read and written") && !strings.Contains(err.Error(), "nothing is dumped: ") {
+		t.Errorf("it says %v", err)
+	}
+	if err := os.Rename(filepath.Join(s.below, "away"), filepath.Join(s.below, "dumps")); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("it goes on", func() bool { return s.state().Healthy })
+}
+
 // A daemon that is configured wrongly says what is wrong, and dumps nothing.
 func TestWrongSettings(t *testing.T) {
 	s := newSidecar(t)

@@ -80,7 +80,8 @@ func inTest(below string) Config {
 		Servers: []address{{Host: "db", Port: "5432"}}, User: "inmanta", Database: "inmanta",
 		Tools:   []string{"PATH=" + os.Getenv("PATH"), "BELOW=" + below},
 		Address: fmt.Sprintf("@db-dump-test-%d-%s", os.Getpid(), filepath.Base(below)), Log: io.Discard,
-		inquire: func(_ context.Context, a address) server { return server{address: a, version: "17.2", tables: 7} },
+		comeback: 200 * time.Millisecond,
+		inquire:  func(_ context.Context, a address) server { return server{address: a, version: "17.2", tables: 7} },
 	}
 }
 

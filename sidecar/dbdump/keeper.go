@@ -111,8 +111,8 @@ func (k *keeper) loop(ctx context.Context) error {
 // next is when the next dump is due, or tried again.
 func (k *keeper) next(now time.Time) time.Time {
 	if last := k.memory.Last; last != nil && last.Error != "" {
-		if latest := now.Add(dumps.Pause(k.memory.Failures)); k.retry.After(latest) {
-			return latest // a clock was put back
+		if k.retry.After(now.Add(dumps.Pause(k.memory.Failures))) {
+			return now // a clock was put back
 		}
 		return k.retry
 	}

@@ -140,6 +140,31 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// After a failure the next is when it is tried again, whatever was due; a clock that
+// is put back meanwhile makes it due at once.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	p := dumps.Policy{Schedule: schedule.Schedule{Every: schedule.Daily}, Zone: time.UTC}
+	today := []found{{Dump: dumps.Dump{Begun: now.Add(-time.Hour)}}}
+	for name, c := range map[string]struct {
+		k    keeper
+		want time.Time
+	}{
+		"none yet":         {keeper{}, now},
+		"today's is there": {keeper{found: today, memory: memory{Last: &Attempt{}}}, now.Add(12 * time.Hour)},
+		"it is flawed":     {keeper{found: []found{{Dump: today[0].Dump, flaw: "x"}}}, now},
+		"one failed":       {keeper{found: today, memory: memory{Last: &Attempt{Error: "x"}, Failures: 1}, retry: now.Add(5 * time.Second)}, now.Add(5 * time.Second)},
+		"a clock put back": {keeper{found: today, memory: memory{Last: &Attempt{Error: "x"}, Failures: 3}, retry: now.AddDate(0, 1, 0)}, now},
+		"after a start":    {keeper{found: today, memory: memory{Last: &Attempt{Error: "x"}, Failures: 3}}, time.Time{}},
+	} {
+		c.k.config.Policy = p
+		if got := c.k.next(now); !got.Equal(c.want) {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestSentence(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
