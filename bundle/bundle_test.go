@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +131,23 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 				t.Errorf("Check says %+v, %v, and counts %d of %d bytes", again, err, read, len(file))
 			}
 		})
+	}
+}
+
+// A backup of years ago is read: this one was written by the first version that
+// made any, and never again.
+func TestTheFirstFormatIsRead(t *testing.T) {
+	t.Parallel()
+	file, err := os.ReadFile("testdata/format-1" + Extension)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, m, parts, err := unpack(file)
+	if err != nil || h.Project != "inmanta" || h.Orchestrator.Schema["core"] != 202511 || m.Content.Tables[0] != (Table{"public", "resource", 12, "af"}) {
+		t.Errorf("%+v, %+v, %v", h, m, err)
+	}
+	if !slices.Equal(parts, []made{{State, "state"}, {Database, "database"}}) {
+		t.Errorf("it has %q", parts)
 	}
 }
 

@@ -89,13 +89,17 @@ func TestBucketFaultsThatPass(t *testing.T) {
 	server := serve(t)
 	content := string(bytesOf(2*quickly.part + 7))
 	for name, spoil := range map[string]func(http.ResponseWriter, *http.Request) bool{
-		"a part is cut off":            times(2, aPart, cutInside),
-		"a part is refused":            times(3, aPart, refuse),
-		"everything is refused":        times(3, everything, refuse),
-		"everything is cut off":        times(2, everything, func(w http.ResponseWriter, _ *http.Request) { cut(w) }),
-		"the end is cut off":           times(2, completing, func(w http.ResponseWriter, _ *http.Request) { cut(w) }),
-		"the answer to the end is":     server.afterwards(completing, cut),
-		"the answer to a part is":      server.afterwards(aPart, cut),
+		"a part is cut off":        times(2, aPart, cutInside),
+		"a part is refused":        times(3, aPart, refuse),
+		"everything is refused":    times(3, everything, refuse),
+		"everything is cut off":    times(2, everything, func(w http.ResponseWriter, _ *http.Request) { cut(w) }),
+		"the end is cut off":       times(2, completing, func(w http.ResponseWriter, _ *http.Request) { cut(w) }),
+		"the answer to the end is": server.afterwards(completing, cut),
+		"the answer to a part is":  server.afterwards(aPart, cut),
+		"a part is changed on the way": times(2, aPart, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, 99), &flipped{Reader: r.Body}))
+			server.proxy.ServeHTTP(w, r)
+		}),
 		"it is done, and not known":    server.afterwards(completing, cut, minio.NoSuchUpload),
 		"it is done, and now taken":    server.afterwards(completing, cut, minio.PreconditionFailed),
 		"the answer to the end is 503": server.afterwards(completing, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }),
@@ -116,6 +120,22 @@ func TestBucketFaultsThatPass(t *testing.T) {
 	if left := server.unfinished(); len(left) != 0 {
 		t.Errorf("left are %v", left)
 	}
+}
+
+// flipped is what is read, with a bit of its first byte changed.
+type flipped struct {
+	io.Reader
+	did bool
+}
+
+// Read implements io.Reader.
+func (f *flipped) Read(into []byte) (int, error) {
+	n, err := f.Reader.Read(into)
+	if n > 0 && !f.did {
+		into[0] ^= 1
+		f.did = true
+	}
+	return n, err
 }
 
 // afterwards has the server do what it is asked, once, and the answer lost. Asked
