@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,11 +95,15 @@ func (s *sidecar) state() State {
 	return *said.State
 }
 
+// now is a dump that is asked for; what it answers knows of it.
 func (s *sidecar) now() Attempt {
 	s.Helper()
 	said, err := ask(s.Context(), s.config.Address, "now")
 	if err != nil {
 		s.Fatal(err)
+	}
+	if said.Now.Dump != "" && !slices.ContainsFunc(said.State.Dumps, func(one DumpState) bool { return one.File == said.Now.Dump }) {
+		s.Errorf("of %s it does not say that it is there: %+v", said.Now.Dump, said.State)
 	}
 	return *said.Now
 }

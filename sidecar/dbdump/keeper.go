@@ -98,6 +98,7 @@ func (k *keeper) loop(ctx context.Context) error {
 			}
 		}
 		a, err := k.attempt(ctx)
+		k.daemon.publish(k, k.config.Now()) // whoever waits asks for it next
 		for _, one := range waiting {
 			one <- a
 		}
