@@ -243,6 +243,26 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// What programs and the kernel say is met with what helps.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	for said, fix := range map[string]string{
+		"db: could not write to output file: No space left on device":                   "make room in ./d",
+		"writing its checksum: write /db-dumps/x: no space left on device":              "make room in ./d",
+		"listing the folder of the dumps: open /db-dumps: permission denied":            "restart db-dump",
+		"db: query failed: ERROR: permission denied for table x":                        "superuser",
+		"starting pg_dump: exec: \"pg_dump\": executable file not found in $PATH":       "POSTGRESQL_IMAGE",
+		"db: aborting because of server version mismatch":                               "POSTGRESQL_IMAGE",
+		"no database answers (db: password authentication failed for user \"inmanta\")": "another password",
+		"no database answers (db: connection refused)":                                  "inmanta-docker up",
+		"db: it made no progress":                                                       "inmanta-docker logs db-dump",
+	} {
+		if got := advice(said, "./d"); !strings.Contains(got, fix) {
+			t.Errorf("%s: %s, want …%s…", said, got, fix)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{

@@ -160,10 +160,11 @@ func advice(said, folder string) string {
 		{"no database answers", "see inmanta-docker status, and start the database: inmanta-docker up"},
 		{"not a single table", "nothing has to be done if the orchestrator is only starting; else bring the database back from a dump"},
 		{"another db-dump sidecar", "stop the other one, or give one of the deployments another INMANTA_NAME or INMANTA_DB_DUMP_FOLDER"},
+		{"ermission denied for ", "let the user inmanta read all of the database, as a superuser may"},
 		{"ermission denied", "inmanta-docker restart db-dump takes " + folder + " back"},
 		{"ead-only file system", "mount " + folder + " so that it can be written"},
 		{"lock timeout", "see which session holds a lock on a table for so long (pg_stat_activity)"},
-		{"pg_dump: no such file", "run an image with PostgreSQL's programs (POSTGRESQL_IMAGE)"},
+		{"executable file not found", "run an image with PostgreSQL's programs (POSTGRESQL_IMAGE)"},
 		{"server version mismatch", "run the sidecar with the server's image, or a newer one (POSTGRESQL_IMAGE)"},
 	} {
 		if strings.Contains(said, known.words) {
