@@ -47,7 +47,7 @@ func isCertificate(err error) bool {
 
 func isNoTLS(err error) bool {
 	_, is := errors.AsType[tls.RecordHeaderError](err)
-	return is || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+	return is || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // refusal puts what the storage says, or that it says nothing, into words. The
@@ -78,7 +78,8 @@ func (b *bucket) answered(p *problem.Problem, answer minio.ErrorResponse) {
 	case minio.NoSuchKey, "NotFound":
 		p.ID, p.What, p.Fix = Missing, "it is not there", "see which are: `inmanta-docker backup ls`"
 	case minio.PreconditionFailed, "ConditionalRequestConflict":
-		*p, _ = errors.AsType[problem.Problem](exists(p.Where))
+		*p = exists(p.Where)
+		p.Err = answer
 	case minio.InvalidAccessKeyID, minio.SignatureDoesNotMatch, "ExpiredToken", "InvalidToken", "AuthFailure", "XAdminUserNotFound":
 		p.ID, p.Fix = Refused, "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
 	case minio.RequestTimeTooSkewed:

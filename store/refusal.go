@@ -29,7 +29,7 @@ const (
 	Unreachable = "store-unreachable"
 )
 
-func exists(where string) error {
+func exists(where string) problem.Problem {
 	return problem.Problem{
 		ID: Exists, Where: where,
 		What: "there is a file of this name already, and none is overwritten",

@@ -31,19 +31,16 @@ type pace struct {
 	pause time.Duration
 	// grace is how long an upload that is given up waits for the part under way.
 	grace time.Duration
-	// part is how many bytes are uploaded at once.
-	part int
+	// part is how many bytes are uploaded at once, and parts how often.
+	part, parts int
 	// abandoned is how old an upload is, of a name of ours, whose end nobody
 	// waits for any more.
 	abandoned time.Duration
 }
 
-// usual is the pace of a deployment. With parts of this size the largest backup
-// has 320 GB, and an upload takes twice that of memory.
-var usual = pace{patience: 2 * time.Minute, pause: 200 * time.Millisecond, grace: 3 * time.Second, part: 32 << 20, abandoned: 7 * 24 * time.Hour}
-
-// mostParts is how many parts an object may be uploaded in.
-const mostParts = 10_000
+// usual is the pace of a deployment. S3 takes no more parts, so that the largest
+// backup has 320 GB; an upload takes two parts of memory, 64 MiB.
+var usual = pace{patience: 2 * time.Minute, pause: 200 * time.Millisecond, grace: 3 * time.Second, part: 32 << 20, parts: 10_000, abandoned: 7 * 24 * time.Hour}
 
 // bucket is a prefix of a bucket as a store.
 type bucket struct {

@@ -100,6 +100,10 @@ func TestBucketFaultsThatPass(t *testing.T) {
 			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, 99), &flipped{Reader: r.Body}))
 			server.proxy.ServeHTTP(w, r)
 		}),
+		"it knows no conditions": times(always, func(r *http.Request) bool { return completing(r) && r.Header.Get("If-None-Match") != "" }, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotImplemented)
+			_, _ = io.WriteString(w, "<Error><Code>NotImplemented</Code></Error>")
+		}),
 		"it is done, and not known":    server.afterwards(completing, cut, minio.NoSuchUpload),
 		"it is done, and now taken":    server.afterwards(completing, cut, minio.PreconditionFailed),
 		"the answer to the end is 503": server.afterwards(completing, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }),

@@ -26,7 +26,7 @@ import (
 )
 
 // quickly is a pace at which a test sees in a second what takes minutes otherwise.
-var quickly = pace{patience: time.Second, pause: 10 * time.Millisecond, grace: time.Second, part: 5 << 20, abandoned: time.Hour}
+var quickly = pace{patience: time.Second, pause: 10 * time.Millisecond, grace: time.Second, part: 5 << 20, parts: 4, abandoned: time.Hour}
 
 // gateway is where the S3 server is.
 var gateway = sync.OnceValues(func() (string, error) {
@@ -201,6 +201,9 @@ func TestBucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	isProblem(t, put(t, s, file, string(bytesOf(4*quickly.part+1))), Full, "more than 20971520 bytes")
+	isProblem(t, put(t, s, "mine", ""), Malformed, "ends in")
+	isProblem(t, put(t, s, "../"+file, ""), Malformed, "no name")
 	isProblem(t, s.Remove(t.Context(), file), Missing, "not there")
 	_, err := get(t, s, file)
 	isProblem(t, err, Missing, "not there")

@@ -87,9 +87,9 @@ func (u *upload) send() error {
 		return err
 	}
 	number := len(u.parts) + 1
-	if number > mostParts {
+	if number > u.bucket.pace.parts {
 		return u.fail(problem.Problem{
-			ID: Full, Where: u.bucket.String() + u.name, What: fmt.Sprintf("it would have more than %d bytes, the most that can be uploaded", int64(mostParts)*int64(u.bucket.pace.part)),
+			ID: Full, Where: u.bucket.String() + u.name, What: fmt.Sprintf("it would have more than %d bytes, the most that can be uploaded", int64(u.bucket.pace.parts)*int64(u.bucket.pace.part)),
 			Fix: "keep it in a folder",
 		})
 	}
