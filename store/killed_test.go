@@ -12,24 +12,34 @@ import (
 	"testing"
 )
 
-// killedIn has this program write into a folder until it is killed, instead of
-// running its tests.
-const killedIn = "STORE_TEST_KILLED_IN"
+// writesAt has this program write a file there, instead of running its tests, and
+// finish it when its input ends.
+const writesAt = "STORE_TEST_WRITES_AT"
 
 func TestMain(m *testing.M) {
-	dir := os.Getenv(killedIn)
-	if dir == "" {
+	where := os.Getenv(writesAt)
+	if where == "" {
 		os.Exit(m.Run())
 	}
-	u, err := Folder(dir).Create(context.Background(), "killed"+Extension)
+	s, name, err := At(where, os.Getenv)
+	var u Upload
+	if err == nil {
+		u, err = s.Create(context.Background(), name)
+	}
 	if err == nil {
 		_, err = io.WriteString(u, "half of it")
 	}
-	if err != nil {
-		panic(err)
+	if err == nil {
+		_, err = os.Stdout.WriteString("writing\n")
 	}
-	_, _ = os.Stdout.WriteString("writing\n")
-	_, _ = os.Stdin.Read(make([]byte, 1)) // until it is killed
+	if err == nil {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		err = u.Commit()
+	}
+	if err != nil {
+		_, _ = io.WriteString(os.Stdout, err.Error()+"\n")
+		os.Exit(1)
+	}
 }
 
 // A process that is killed in the middle leaves a hidden file, which the next one
@@ -52,7 +62,7 @@ func TestFolderWriterThatIsKilled(t *testing.T) {
 	}
 
 	killed := exec.Command(os.Args[0])
-	killed.Env = append(os.Environ(), killedIn+"="+dir)
+	killed.Env = append(os.Environ(), writesAt+"="+filepath.Join(dir, "killed"+Extension))
 	stdin, err := killed.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
