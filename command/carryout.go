@@ -64,12 +64,13 @@ func (s survey) carryOut(ctx context.Context, report progress.Report) error {
 			continue
 		}
 		for _, needed := range s.needs(changing) {
-			if err := s.waitFor(ctx, needed, report); err != nil {
+			serving, err := s.ready(ctx, needed, report)
+			if err != nil {
 				return err
 			}
 			if needed == topology.Database && !tried {
 				tried = true
-				if err := s.tryPassword(ctx); err != nil {
+				if err := s.tryPassword(ctx, serving); err != nil {
 					return err
 				}
 			}
@@ -158,7 +159,7 @@ func (s survey) each(ctx context.Context, services []string, action plan.Action,
 func (s survey) tryRunning(ctx context.Context) (tried bool, err error) {
 	for _, c := range s.observed.Containers {
 		if c.Service == topology.Database && !c.OneOff && c.State == "running" {
-			err := s.tryPassword(ctx)
+			err := s.tryPassword(ctx, c.Service)
 			if err != nil && !errors.Is(err, database.ErrPassword) {
 				return false, ctx.Err()
 			}
@@ -168,8 +169,9 @@ func (s survey) tryRunning(ctx context.Context) (tried bool, err error) {
 	return false, nil
 }
 
-// tryPassword makes sure that the configured password opens the database.
-func (s survey) tryPassword(ctx context.Context) error {
+// tryPassword makes sure that the configured password opens the database, if its
+// container is here.
+func (s survey) tryPassword(ctx context.Context, service string) error {
 	config, ok := s.stack.Project.Configs[topology.PasswordConfig]
 	if !ok {
 		return nil // the operator's own files say it in some other way
@@ -179,7 +181,7 @@ func (s survey) tryPassword(ctx context.Context) error {
 		return err
 	}
 	for _, c := range containers {
-		if c.Service != topology.Database || c.State != "running" {
+		if c.Service != service || c.State != "running" {
 			continue
 		}
 		err := database.Login(ctx, s.engine, c.ID, c.ID[:12], config.Content)

@@ -155,6 +155,36 @@ func (s survey) awaitPair(ctx context.Context, report progress.Report, done func
 	}
 }
 
+// ready waits until those who need a service can be started, and returns which
+// one serves: of two databases, that is the one that acknowledges what is written.
+// What both do, and wait for, is told meanwhile.
+func (s survey) ready(ctx context.Context, service string, report progress.Report) (serving string, err error) {
+	if service != topology.Database || !s.hasPair() {
+		return service, s.waitFor(ctx, service, report)
+	}
+	waiting, enough := context.WithCancel(ctx)
+	defer enough()
+	var last pair.Status
+	var both sync.WaitGroup
+	ends := make(chan error, 2) // whichever knows first
+	both.Go(func() { ends <- s.waitFor(waiting, service, report) })
+	both.Go(func() {
+		var err error
+		last, err = s.awaitPair(waiting, report, pair.Status.Acknowledges)
+		ends <- err
+	})
+	err = <-ends
+	enough()
+	both.Wait()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && last.Verdict != "" {
+		return "", problem.Problem{ID: "db-not-serving", Where: service, What: "nobody waited for it any more: " + last.Verdict, Fix: last.Fix}
+	}
+	if last.Acknowledges() {
+		service = last.Primary
+	}
+	return service, err
+}
+
 // stuckNode is why nobody waits for a node any more.
 func stuckNode(n pair.Node) problem.Problem {
 	p := problem.Problem{ID: "db-stuck", Where: n.Name, What: "it is " + n.Doing(), Fix: n.Fix}
@@ -168,6 +198,8 @@ func stuckNode(n pair.Node) problem.Problem {
 func nodeEvent(s pair.Status, n pair.Node) progress.Event {
 	e := progress.Event{ID: "Database " + n.Name, Text: sentenceCase(n.State), Detail: n.Why, Status: progress.Working}
 	switch {
+	case !n.Answers && n.ContainerState == pair.Elsewhere:
+		e.Text, e.Detail = "Out of sight", pair.StartElsewhere(n.Name)
 	case !n.Answers:
 		e.Text, e.Detail = "Down", n.Doing()
 	case n.State == pair.Copying:

@@ -30,6 +30,13 @@ func (s Status) Node(name string) (node, other Node) {
 	return node, other
 }
 
+// Acknowledges is that the primary acknowledges what is written: once both have it
+// or, where that is so, alone.
+func (s Status) Acknowledges() bool {
+	p, _ := s.Node(s.Primary)
+	return s.Primary != "" && p.State == Serving && (s.Durable || p.Degraded || !p.Strict)
+}
+
 // Commands that fixes name.
 const (
 	rejoin   = "inmanta-docker db rejoin"
@@ -87,7 +94,7 @@ func led(p, other Node) (verdict, fix string) {
 	away := other.Name + " is " + other.Doing()
 	switch {
 	case other.ContainerState == Elsewhere && !other.Up():
-		fix = "start " + other.Name + " on its machine, or mend the network between the two"
+		fix = StartElsewhere(other.Name)
 	case !other.Up():
 		fix = "start " + other.Name + ": " + rejoin
 	case other.State == Refusing:
@@ -133,13 +140,15 @@ func headless(nodes []Node) (verdict, fix string) {
 		}
 	}
 	switch {
+	case verdict != "" && len(down) > 0 && down[0].ContainerState == Elsewhere:
+		return verdict, StartElsewhere(down[0].Name)
 	case verdict != "" && len(down) > 0:
 		return verdict, "start " + down[0].Name + ": " + rejoin
 	case verdict != "":
 		return verdict, fix
 	case len(down) > 0 && down[0].ContainerState == Elsewhere:
 		return fmt.Sprintf("NO PRIMARY in sight: nothing can be written from here: %s is %s, and %s only follows", down[0].Name, down[0].Doing(), standbys[0].Name),
-			fmt.Sprintf("start %s on its machine, or mend the network between the two; only if it is gone for good: %s", down[0].Name, failover)
+			StartElsewhere(down[0].Name) + "; only if it is gone for good: " + failover
 	case len(down) > 0:
 		return fmt.Sprintf("NO PRIMARY: nothing can be written: %s is %s, and %s only follows", down[0].Name, down[0].Doing(), standbys[0].Name),
 			fmt.Sprintf("start %s again: %s; only if it is gone for good: %s", down[0].Name, rejoin, failover)

@@ -105,6 +105,10 @@ func TestJudge(t *testing.T) {
 			Node{Name: "db", ContainerState: Elsewhere}, standby("db-replica"),
 			false, "", "NO PRIMARY in sight", "start db on its machine",
 		},
+		"new, and the other machine away": {
+			Node{Name: "db", ContainerState: "running", Answers: true, Said: Said{State: "waiting", Why: "the volume is empty", Fix: "start db-replica"}}, Node{Name: "db-replica", ContainerState: Elsewhere},
+			false, "", "NO PRIMARY: nothing can be written: db is waiting: the volume is empty", "start db-replica on its machine",
+		},
 		"both down": {downed("db"), downed("db-replica"), false, "", "both databases are down", "inmanta-docker up"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +126,24 @@ func TestJudge(t *testing.T) {
 				t.Errorf("durable is %v, and it says %s", s.Durable, s.Verdict)
 			}
 		})
+	}
+}
+
+func TestAcknowledges(t *testing.T) {
+	for name, c := range map[string]struct {
+		a    Node
+		want bool
+	}{
+		"durable":        {primary("db"), true},
+		"commits wait":   {alone("db"), false},
+		"closed":         {primary("db").with(func(n *Node) { n.State = "closed" }), false},
+		"going on alone": {alone("db").with(func(n *Node) { n.Degraded = true }), true},
+		"not yet":        {alone("db").with(func(n *Node) { n.Strict = false }), true},
+		"down":           {downed("db"), false},
+	} {
+		if got := Judge([]Node{c.a, standby("db-replica")}).Acknowledges(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 

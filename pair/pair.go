@@ -124,6 +124,11 @@ func Read(answer string) (said Said, other *Said, err error) {
 	return both.Said, both.Other, nil
 }
 
+// StartElsewhere is what to do about a node on another machine that is out of sight.
+func StartElsewhere(name string) string {
+	return "start " + name + " on its machine, or mend the network between the two"
+}
+
 // Up is that its container runs and its agent answers.
 func (n Node) Up() bool { return n.Answers }
 
