@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,7 @@ func serve(t testing.TB) *server {
 		"posix", "--sidecar", filepath.Join(dir, "about"), filepath.Join(dir, "data"))
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the tests be killed
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
