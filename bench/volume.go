@@ -28,7 +28,7 @@ const (
 	longestFile   = 256 << 10
 	typicalSize   = 3000 // bytes: half of the files are smaller
 	volumePairs   = 10
-	unpackPairs   = 6
+	unpackPairs   = 4
 	passedThrough = 2 << 30
 	passPairs     = 3
 )
@@ -54,7 +54,7 @@ func packing(ctx context.Context, w *workshop) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	tree, into := filepath.Join(dir, "tree"), filepath.Join(dir, "into")
+	tree := filepath.Join(dir, "tree")
 	bytes, err := makeTree(ctx, tree)
 	if err != nil {
 		return err
@@ -85,8 +85,13 @@ func packing(ctx context.Context, w *workshop) error {
 	}
 	row(what+": what comes out", "", sizes[:1], sizes[1:], "MB", 1)
 
+	// Each time into another folder, and nothing is removed before all is done: ext4
+	// looks long for the number of a new file while many were removed lately.
+	var into string
 	empty := func(context.Context) error {
-		return errors.Join(os.RemoveAll(into), os.Mkdir(into, 0o755), settled(dir))
+		var err error
+		into, err = os.MkdirTemp(dir, "into-")
+		return errors.Join(err, settled(dir))
 	}
 	a, b, err = interleave(ctx, unpackPairs, empty,
 		func(ctx context.Context) (sample, error) {
