@@ -93,7 +93,10 @@ func packTo(where string, excluded []string, out io.Writer) (Summary, error) {
 	reading.Wait()
 	walking.Wait()
 	p.summary.Skipped = p.skipped
-	return p.summary, errors.Join(err, p.walkErr)
+	if err == nil {
+		err = p.walkErr
+	}
+	return p.summary, err
 }
 
 // errStopped is what walk ends with when there is nobody to walk for.

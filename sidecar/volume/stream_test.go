@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -213,6 +214,24 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("packed again it is\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// A stream is restored by hand with zstd and tar, too.
+func TestStockTarUnpacksIt(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) {
+		from, to := t.TempDir(), t.TempDir()
+		grow(t, rand.New(rand.NewPCG(seed, 9)), from)
+		stream, _ := pack(t, from)
+		command := exec.Command("tar", "--extract", "--preserve-permissions", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--directory", to)
+		command.Stdin = bytes.NewReader(unzstd(t, stream))
+		if said, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		if want, got := listing(t, from), listing(t, to); want != got {
+			t.Errorf("it is\n%s\nwant\n%s", got, want)
+		}
 	}
 }
 
