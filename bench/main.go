@@ -65,7 +65,10 @@ func run(ctx context.Context) error {
 	if err := databasePairs(ctx, w, chosen); err != nil {
 		return err
 	}
-	return volumes(ctx, w, chosen)
+	if err := volumes(ctx, w, chosen); err != nil {
+		return err
+	}
+	return backups(ctx, w, chosen)
 }
 
 // choice is which rows are measured: those whose name has one of its words in

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -66,6 +67,13 @@ func (s survey) tidy(ctx context.Context, record *backup.Record) error {
 	}
 	if len(record.Halted) == 0 {
 		return nil
+	}
+	containers, err := s.engine.Containers(ctx, s.stack.Project.Name)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(containers, func(c engineContainer) bool { return c.Service == topology.Orchestrator && c.State == "running" }) {
+		return nil // there is nobody to ask; they stay on record
 	}
 	if err := s.resume(ctx, record.Halted); err != nil {
 		return err
@@ -160,6 +168,9 @@ type naming struct {
 	began    time.Time
 }
 
+// login is who somebody is, in an address.
+var login = regexp.MustCompile(`://[^/@\s]+@`)
+
 // header is the header of a backup.
 func (s survey) header(ctx context.Context, h naming, consistent bool, r running, moment *database.Snapshot) (bundle.Header, error) {
 	full := bundle.Header{
@@ -176,7 +187,7 @@ func (s survey) header(ctx context.Context, h naming, consistent bool, r running
 	}
 	for _, one := range settings.All {
 		if value, _, ok := s.deployment.Setting(one.Name); ok && !settings.IsSecret(one.Name) {
-			full.Settings[one.Name] = value
+			full.Settings[one.Name] = login.ReplaceAllString(value, "://")
 		}
 	}
 	if r.status != nil {
@@ -211,6 +222,8 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 	if !online {
 		halting = r.toHalt()
 	}
+	// Those that an earlier backup has left halted, in an orchestrator that is down now.
+	left := record.Halted
 	still, err := s.halt(ctx, record, halting, report)
 	if err != nil {
 		return made, err
@@ -234,7 +247,7 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 	if err != nil {
 		return made, err
 	}
-	content := bundle.Content{Halted: append([]string{}, halting...), Environments: r.contents()}
+	content := bundle.Content{Halted: slices.Concat([]string{}, halting, left), Environments: r.contents()}
 	if content.State, err = s.writeState(ctx, writer, at, room, func() error { return still.end(s, record) }, report); err != nil {
 		return made, err
 	}
@@ -264,19 +277,24 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 // writeState packs the state volume into the backup and says resume when it has
 // been read: before it is written, where writing may take longer than reading.
 func (s survey) writeState(ctx context.Context, w *bundle.Writer, at place, room volume.Room, resume func() error, report progress.Report) (bundle.Volume, error) {
-	event := progress.Event{ID: "State", Text: "Packing", Status: progress.Working, Total: room.Bytes}
+	event := progress.Event{ID: "State", Text: "Packing", Status: progress.Working}
 	report(event)
 	part, err := w.Part(bundle.State)
 	if err != nil {
 		return bundle.Volume{}, err
 	}
 	var summary volume.Summary
+	packed := &metered{read: func(n int64) {
+		now := event
+		now.Detail = fmt.Sprintf("%s so far, of %s before compression", bytesText(n), bytesText(room.Bytes))
+		report(now)
+	}}
 	if _, near := at.store.(store.Folder); near {
-		if summary, err = s.packState(ctx, part); err == nil {
+		if summary, err = s.packState(ctx, io.MultiWriter(part, packed)); err == nil {
 			err = resume()
 		}
 	} else {
-		summary, err = s.spoolState(ctx, part, resume)
+		summary, err = s.spoolState(ctx, part, packed, resume)
 	}
 	if err == nil {
 		err = part.Close()
@@ -284,7 +302,7 @@ func (s survey) writeState(ctx context.Context, w *bundle.Writer, at place, room
 	if err != nil {
 		return bundle.Volume{}, err
 	}
-	event.Text, event.Status, event.Current = "Packed", progress.Done, room.Bytes
+	event.Text, event.Status = "Packed", progress.Done
 	event.Detail = fmt.Sprintf("%d files, %s", summary.Files, bytesText(summary.Bytes))
 	if n := int64(len(summary.Changed)) + summary.MoreChanged; n > 0 {
 		event.Status, event.Detail = progress.Warning, fmt.Sprintf("%s; %d of them changed while they were read, such as %s", event.Detail, n, summary.Changed[0])
@@ -294,7 +312,7 @@ func (s survey) writeState(ctx context.Context, w *bundle.Writer, at place, room
 }
 
 // spoolState packs the state volume into a file without a name first.
-func (s survey) spoolState(ctx context.Context, part io.Writer, resume func() error) (volume.Summary, error) {
+func (s survey) spoolState(ctx context.Context, part, packed io.Writer, resume func() error) (volume.Summary, error) {
 	folder := filepath.Join(s.deployment.Dir, backup.Folder)
 	fail := func(err error) (volume.Summary, error) {
 		return volume.Summary{}, fmt.Errorf("keeping the state volume in %s for a moment: %w", folder, err)
@@ -310,7 +328,7 @@ func (s survey) spoolState(ctx context.Context, part io.Writer, resume func() er
 	if err := os.Remove(spool.Name()); err != nil {
 		return fail(err)
 	}
-	summary, err := s.packState(ctx, spool)
+	summary, err := s.packState(ctx, io.MultiWriter(spool, packed))
 	if err != nil {
 		return summary, err
 	}

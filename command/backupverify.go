@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/spf13/cobra"
 
 	"github.com/inmanta/inmanta-docker/backup"
@@ -253,22 +254,31 @@ func (a *app) apart(ctx context.Context, d deployment.Deployment, name string) (
 	return s, clean, err
 }
 
-// keepsApart refuses files that would have the stack use what is the deployment's.
+// keepsApart refuses files that would have the stack use what is the deployment's,
+// or reach what the deployment does.
 func (s survey) keepsApart(name string) error {
+	const fix = "restore the backup into a deployment on another machine to verify it"
 	var problems problem.List
 	for _, v := range s.stack.Project.Volumes {
-		if bool(v.External) || !strings.HasPrefix(v.Name, name+"_") {
+		if bool(v.External) || !strings.HasPrefix(v.Name, name+"_") || len(v.DriverOpts) > 0 {
 			problems = append(problems, problem.Problem{
-				ID: "verify-shares", Where: "volume " + v.Name, What: "the compose files give this volume a name of its own, so that a stack beside the deployment would use the deployment's",
-				Fix: "restore the backup into a deployment on another machine to verify it",
+				ID: "verify-shares", Where: "volume " + v.Name, What: "the compose files say where this volume is, so that a stack beside the deployment would use the deployment's data", Fix: fix,
 			})
+		}
+	}
+	for _, service := range s.stack.Project.Services {
+		for _, v := range service.Volumes {
+			if v.Type == types.VolumeTypeBind && !v.ReadOnly {
+				problems = append(problems, problem.Problem{
+					ID: "verify-shares", Where: "service " + service.Name, What: "it may write to " + v.Source + " on the host, which a stack beside the deployment would share", Fix: fix,
+				})
+			}
 		}
 	}
 	for key, n := range s.stack.Project.Networks {
 		if bool(n.External) || !n.Internal {
 			problems = append(problems, problem.Problem{
-				ID: "verify-reaches", Where: "network " + key, What: "the compose files have a network that leads elsewhere, where a restored orchestrator could deploy",
-				Fix: "restore the backup into a deployment on another machine to verify it",
+				ID: "verify-reaches", Where: "network " + key, What: "the compose files have a network that leads elsewhere, where a restored orchestrator could deploy", Fix: fix,
 			})
 		}
 	}

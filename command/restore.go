@@ -94,21 +94,31 @@ func (b source) open(ctx context.Context, read func(n, size int64)) (io.Reader, 
 	return plain, file, size, nil
 }
 
-// metered tells how much was read, at most once for each MiB.
+// metered tells how much has gone through it, at most once for each MiB.
 type metered struct {
 	from    io.Reader
 	n, told int64
 	read    func(int64)
 }
 
-// Read implements io.Reader.
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.from.Read(p)
+func (m *metered) count(n int) {
 	if m.n += int64(n); m.n-m.told >= 1<<20 {
 		m.told = m.n
 		m.read(m.n)
 	}
+}
+
+// Read implements io.Reader.
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.from.Read(p)
+	m.count(n)
 	return n, err
+}
+
+// Write implements io.Writer.
+func (m *metered) Write(p []byte) (int, error) {
+	m.count(len(p))
+	return len(p), nil
 }
 
 // check reads all of it.
@@ -170,11 +180,7 @@ func (a *app) restore(ctx context.Context, where string, o restoreOptions) error
 	case cutShort:
 		where = j.Where
 	}
-	record, err := backup.Remembered(s.deployment.Dir)
-	if err != nil {
-		return err
-	}
-	if err := s.tidy(ctx, &record); err != nil {
+	if _, err := s.engine.RemoveAbandoned(ctx, s.stack.Project.Name); err != nil {
 		return err
 	}
 	report, stop := u.Progress()

@@ -152,8 +152,10 @@ func TestBackup(t *testing.T) {
 	}
 	there := &environment{rotator: &rotator{stack: second, beside: second.server()}, id: e.id, compiled: 2}
 	recorded := there.deployments()
-	there.deploy()
-	second.until("the second deploys", func() bool { return there.deployments() >= recorded+deployed })
+	second.until("the second deploys", func() bool {
+		there.deploy() // nobody hears it before there is a scheduler
+		return there.deployments() >= recorded+deployed
+	})
 
 	// And seen to be restorable, from the deployment that it is of.
 	r.says(r.must("backup", "verify", made.Where, "--passphrase-file", "passphrase").stderr, "can be restored")

@@ -55,6 +55,22 @@ func TestEngineComesBack(t *testing.T) {
 	m.run(`[ "$(cat /proc/1/comm)" = sleep ] && kill -9 -1`)
 	restart()
 	same("everything, as when the power fails")
+
+	// In the middle of a restore: it is gone on with, or undone.
+	m.must("inmanta-docker backup backup.inmanta-backup")
+	for _, c := range []struct{ step, death, then string }{
+		{"Loading", "kill -9 " + engine, "--put-back"},
+		{"Swapping", "kill -9 " + engine, "--continue"},
+		{"Starting", `[ "$(cat /proc/1/comm)" = sleep ] && kill -9 -1`, "--put-back"},
+	} {
+		m.restoreCutShort("backup.inmanta-backup", c.step, c.death)
+		restart()
+		if r := m.run("inmanta-docker up"); r.code != 1 || !strings.Contains(r.stderr, "cut short") {
+			t.Errorf("%s: up ends with %d:\n%s", c.step, r.code, r.stderr)
+		}
+		m.must("inmanta-docker restore " + c.then)
+		same("the engine while a restore was " + strings.ToLower(c.step))
+	}
 }
 
 // upOutlives has the engine die while up waits for the orchestrator: up says so,

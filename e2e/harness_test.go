@@ -311,6 +311,10 @@ func (s *stack) evidence() {
 		out, _ := exec.Command("docker", "logs", "--tail", "20", id).CombinedOutput()
 		s.t.Logf("log of %s:\n%s", id, out)
 	}
+	// What its schedulers say is in files only.
+	if out, err := exec.Command("docker", "exec", s.server(), "sh", "-c", "tail -n 30 /var/log/inmanta/agent-*").CombinedOutput(); err == nil {
+		s.t.Logf("agents:\n%s", out)
+	}
 }
 
 // result is what a command did.

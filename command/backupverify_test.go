@@ -1,0 +1,111 @@
+package command
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/inmanta/inmanta-docker/bundle"
+	"github.com/inmanta/inmanta-docker/orchestrator"
+	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/topology"
+)
+
+// What would share the deployment's data, or lead to what it manages, is refused:
+// a stack that verifies a backup must not touch either.
+func TestKeepsApart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(p *types.Project)
+		want   string // what is said; empty where nothing is
+	}{
+		"as our files have it": {func(*types.Project) {}, ""},
+		"a volume of that name": {func(p *types.Project) {
+			p.Volumes["inmanta-db-data"] = types.VolumeConfig{Name: "precious"}
+		}, "volume precious"},
+		"of another project": {func(p *types.Project) {
+			p.Volumes["inmanta-db-data"] = types.VolumeConfig{Name: "inmanta_inmanta-db-data"}
+		}, "volume inmanta_inmanta-db-data"},
+		"external": {func(p *types.Project) {
+			p.Volumes["inmanta-db-data"] = types.VolumeConfig{Name: "inmanta-verify_inmanta-db-data", External: true}
+		}, "volume inmanta-verify_inmanta-db-data"},
+		"a place of its own": {func(p *types.Project) {
+			p.Volumes["inmanta-db-data"] = types.VolumeConfig{Name: "inmanta-verify_inmanta-db-data", DriverOpts: types.Options{"device": "/data"}}
+		}, "volume inmanta-verify_inmanta-db-data"},
+		"a folder of the host": {func(p *types.Project) {
+			db := p.Services["db"]
+			db.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeBind, Source: "/data/pg", Target: databaseFolder}}
+			p.Services["db"] = db
+		}, "/data/pg"},
+		"a network that leads elsewhere": {func(p *types.Project) { p.Networks["default"] = types.NetworkConfig{Name: "x"} }, "network default"},
+		"one more network": {func(p *types.Project) {
+			p.Networks["devices"] = types.NetworkConfig{Name: "devices", External: true, Internal: true}
+		}, "network devices"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			project := &types.Project{
+				Volumes:  types.Volumes{"inmanta-db-data": {Name: "inmanta-verify_inmanta-db-data"}},
+				Networks: types.Networks{"default": {Internal: true}},
+				Services: types.Services{"db": {Name: "db"}, "server": {Name: "server", Volumes: []types.ServiceVolumeConfig{
+					{Type: types.VolumeTypeBind, Source: "/srv/license", ReadOnly: true}, {Type: types.VolumeTypeVolume, Source: "inmanta-db-data"},
+				}}},
+			}
+			c.change(project)
+			err := survey{stack: topology.Stack{Project: project}}.keepsApart("inmanta-verify")
+			switch found := problem.In(err); {
+			case c.want == "" && err != nil:
+				t.Errorf("it is refused: %v", err)
+			case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Error(), c.want) || found[0].Fix == ""):
+				t.Errorf("it says %v", found)
+			}
+		})
+	}
+}
+
+func TestSameEnvironments(t *testing.T) {
+	t.Parallel()
+	want := []bundle.Environment{{ID: "1", Name: "a", Resources: 3}, {ID: "2", Name: "b", Resources: -1}}
+	same := []orchestrator.Environment{{ID: "2", Name: "b", Resources: 9}, {ID: "1", Name: "a", Resources: 3}}
+	for name, c := range map[string]struct {
+		change func(e []orchestrator.Environment) []orchestrator.Environment
+		says   string
+	}{
+		"the same":          {func(e []orchestrator.Environment) []orchestrator.Environment { return e }, ""},
+		"one is missing":    {func(e []orchestrator.Environment) []orchestrator.Environment { return e[:1] }, "environment a is missing"},
+		"one is renamed":    {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Name = "c"; return e }, "environment a is called c"},
+		"resources are":     {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Resources = 2; return e }, "has 2 resources, not 3"},
+		"nobody could tell": {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Unknown, e[1].Resources = "x", 0; return e }, ""},
+		"one too many": {func(e []orchestrator.Environment) []orchestrator.Environment {
+			return append(e, orchestrator.Environment{ID: "3"})
+		}, "there are 3 environments, not 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := sameEnvironments("b", want, status{Environments: c.change(slices.Clone(same))})
+			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("it says %v", err)
+			}
+		})
+	}
+}
+
+// Who somebody is in an address is nothing for a file that others may read.
+func TestLoginsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"https://user:token@git.example.com/a.git":            "https://git.example.com/a.git",
+		"https://a@x/simple https://b:c@y/simple":             "https://x/simple https://y/simple",
+		"git@github.com:inmanta/a.git":                        "git@github.com:inmanta/a.git",
+		"https://example.com/a@b":                             "https://example.com/a@b",
+		"ghcr.io/inmanta/orchestrator@sha256:0123":            "ghcr.io/inmanta/orchestrator@sha256:0123",
+		"http://proxy.example.com:3128":                       "http://proxy.example.com:3128",
+		"https://user:p%40ss@example.com/a https://plain/b@c": "https://example.com/a https://plain/b@c",
+	} {
+		if got := login.ReplaceAllString(value, "://"); got != want {
+			t.Errorf("%s becomes %s", value, got)
+		}
+	}
+}
