@@ -73,11 +73,14 @@ func TestSameEnvironments(t *testing.T) {
 		change func(e []orchestrator.Environment) []orchestrator.Environment
 		says   string
 	}{
-		"the same":          {func(e []orchestrator.Environment) []orchestrator.Environment { return e }, ""},
-		"one is missing":    {func(e []orchestrator.Environment) []orchestrator.Environment { return e[:1] }, "environment a is missing"},
-		"one is renamed":    {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Name = "c"; return e }, "environment a is called c"},
-		"resources are":     {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Resources = 2; return e }, "has 2 resources, not 3"},
-		"nobody could tell": {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Unknown, e[1].Resources = "x", 0; return e }, ""},
+		"the same":       {func(e []orchestrator.Environment) []orchestrator.Environment { return e }, ""},
+		"one is missing": {func(e []orchestrator.Environment) []orchestrator.Environment { return e[:1] }, "environment a is missing"},
+		"one is renamed": {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Name = "c"; return e }, "environment a is called c"},
+		"resources are":  {func(e []orchestrator.Environment) []orchestrator.Environment { e[1].Resources = 2; return e }, "has 2 resources, not 3"},
+		"nobody could tell": {func(e []orchestrator.Environment) []orchestrator.Environment {
+			e[1].Unknown, e[1].Resources = "x", 0
+			return e
+		}, ""},
 		"one too many": {func(e []orchestrator.Environment) []orchestrator.Environment {
 			return append(e, orchestrator.Environment{ID: "3"})
 		}, "there are 3 environments, not 2"},
