@@ -44,7 +44,7 @@ func (p *pair) ahead(node string) time.Duration {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return time.Unix(int64(at), 0).Sub(time.Now()).Round(time.Hour)
+	return time.Until(time.Unix(int64(at), 0)).Round(time.Hour)
 }
 
 // TestDurableClocks has two clocks that are days apart, and that jump both ways

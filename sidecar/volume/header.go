@@ -132,7 +132,7 @@ func appendTime(to []byte, sec, nsec int64) []byte {
 // record appends "LENGTH KEY=VALUE\n", whose length counts its own digits.
 func record(to []byte, key string, value []byte) []byte {
 	rest := len(" =\n") + len(key) + len(value)
-	length := rest + 1
+	var length int
 	for digits := 1; ; digits++ {
 		if length = rest + digits; len(strconv.Itoa(length)) == digits {
 			break
