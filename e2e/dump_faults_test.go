@@ -17,7 +17,7 @@ import (
 func TestDumpFaults(t *testing.T) {
 	t.Parallel()
 	s := newDumper(t)
-	disk, resize := s.smallDisk("32m")
+	disk, resize := s.smallDisk("20m")
 	s.set("INMANTA_DB_DUMP_FOLDER", disk)
 	if err := os.Symlink("disk", s.folder()); err != nil { // where the scenario looks
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func TestDumpFaults(t *testing.T) {
 		return s.sh("docker exec "+s.db()+" pg_isready -h 127.0.0.1 -U inmanta").code == 0
 	})
 	s.sql("create table kept as select 42 as n")
-	s.well()
+	s.first()
 	good := s.files()
 
 	s.held()
@@ -97,7 +97,7 @@ func TestDumpOfStandby(t *testing.T) {
 	p.sql(primary, "create table kept as select 42 as n")
 	s := &dumper{p.stack}
 	s.stock("up -d --no-deps db-dump")
-	s.well()
+	s.first()
 	of := func(when, host, role string) {
 		t.Helper()
 		all := s.ls().Dumps

@@ -65,6 +65,16 @@ func (s *dumper) well() {
 	s.until("the sidecar is healthy", func() bool { return s.sh(s.health()).code == 0 })
 }
 
+// first waits for the first dump, which comes by itself.
+func (s *dumper) first() {
+	s.t.Helper()
+	s.until("there is a dump", func() bool {
+		all := s.run("dump", "ls", "--json")
+		return all.code == 0 && len(decoded[dumpState](s.t, "dump_ls", all.stdout).Dumps) > 0
+	})
+	s.well()
+}
+
 // unwell waits until the sidecar's own health check fails with those words.
 func (s *dumper) unwell(words ...string) {
 	s.t.Helper()
@@ -170,7 +180,7 @@ func TestDump(t *testing.T) {
 	s.start()
 	s.unwell("there is no dump yet", "not a single table")
 	s.sql("create table kept as select n, md5(n::text) as text from generate_series(1, 5000) as n")
-	s.well()
+	s.first()
 	s.whole(1)
 	if got := s.ls(); !got.Healthy || got.Dumps[0].Host != "db" || got.Dumps[0].Role != "primary" || !got.Next.After(time.Now()) {
 		t.Errorf("it says of itself %+v", got)

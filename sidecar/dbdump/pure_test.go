@@ -94,9 +94,12 @@ func TestJudge(t *testing.T) {
 		change func(*State, *moment)
 		want   []string // words of each reason
 	}{
-		"well":                   {func(*State, *moment) {}, nil},
-		"well, and at work":      {func(s *State, m *moment) { m.busy, s.Next = true, now.Add(-time.Hour) }, nil},
-		"the first is made":      {func(s *State, m *moment) { s.Dumps, s.Last, m.busy = nil, nil, true }, nil},
+		"well":              {func(*State, *moment) {}, nil},
+		"well, and at work": {func(s *State, m *moment) { m.busy, s.Next = true, now.Add(-time.Hour) }, nil},
+		"the first is made": {func(s *State, m *moment) {
+			s.Dumps, s.Last, s.Running, m.busy = nil, nil, &Running{Since: now}, true
+		}, nil},
+		"it is only prepared":    {func(s *State, m *moment) { s.Dumps, s.Last, m.busy = nil, nil, true }, []string{"there is no dump yet"}},
 		"there is none":          {func(s *State, _ *moment) { s.Dumps, s.Last = nil, nil }, []string{"there is no dump yet"}},
 		"the last failed":        {func(s *State, _ *moment) { s.Last.Error = "lock timeout" }, []string{"lock timeout (the last good one is b, 12 hours old; it is tried again at 2026-11-28T00:00:00Z); see which session"}},
 		"it failed, and another": {func(s *State, m *moment) { s.Last.Error, m.busy = "x", true }, []string{"the dump of 2026-11-27 00:00Z failed: x"}},

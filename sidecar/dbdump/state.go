@@ -124,7 +124,7 @@ func judge(s State, m moment, p dumps.Policy) []string {
 	switch {
 	case s.Last != nil && s.Last.Error != "":
 		tell(advice(s.Last.Error, s.Folder), "the dump of %s failed: %s (%s; it is tried again at %s)", figure.Time(s.Last.Begun), s.Last.Error, has, s.Next.Format(time.RFC3339))
-	case newest == nil && !m.busy:
+	case newest == nil && s.Running == nil:
 		tell("wait, or see inmanta-docker logs db-dump", "%s", has)
 	}
 	switch {
@@ -158,6 +158,7 @@ func advice(said, folder string) string {
 		{"isk quota exceeded", makeRoom(folder)},
 		{"password authentication failed", "the database has another password than .env says: see `inmanta-docker up`"},
 		{"no database answers", "see inmanta-docker status, and start the database: inmanta-docker up"},
+		{"server closed the connection", "see inmanta-docker status: the database has ended, or was restarted"},
 		{"not a single table", "nothing has to be done if the orchestrator is only starting; else bring the database back from a dump"},
 		{"another db-dump sidecar", "stop the other one, or give one of the deployments another INMANTA_NAME or INMANTA_DB_DUMP_FOLDER"},
 		{"ermission denied for ", "let the user inmanta read all of the database, as a superuser may"},
