@@ -63,14 +63,75 @@ func (m member) times() [2]unix.Timespec {
 	return [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: m.sec, Nsec: m.nsec}}
 }
 
+// How much is handed over at once: to wake somebody up for each file takes as
+// long as to make it.
+const (
+	loadJobs  = 32
+	loadBytes = 256 << 10
+)
+
+// load is some small things to be made, and what is in them.
+type load struct {
+	jobs []job
+	text []byte
+}
+
 // job is something small to be made.
 type job struct {
 	member
 	in   *made
-	text []byte // of a file
+	text []byte // of a file: a part of the load's
 }
 
-// do makes it.
+// add puts a job into the load, and hands that over when it is full.
+func (u *unpacking) add(in *made, m member, content io.Reader) error {
+	size := int(m.size)
+	if u.filling != nil && len(u.filling.text)+size > cap(u.filling.text) {
+		u.hand()
+	}
+	if u.filling == nil {
+		l, ok := u.free.Get().(*load)
+		if !ok {
+			l = &load{jobs: make([]job, 0, loadJobs), text: make([]byte, 0, loadBytes)}
+		}
+		u.filling = l
+	}
+	l := u.filling
+	at := len(l.text)
+	l.text = l.text[:at+size]
+	if _, err := io.ReadFull(content, l.text[at:]); err != nil {
+		return err
+	}
+	in.hold()
+	l.jobs = append(l.jobs, job{m, in, l.text[at:]})
+	if len(l.jobs) == cap(l.jobs) {
+		u.hand()
+	}
+	return nil
+}
+
+// hand gives the load to those who make what is in it.
+func (u *unpacking) hand() {
+	if u.filling != nil {
+		u.under.Add(1)
+		u.loads <- u.filling
+		u.filling = nil
+	}
+}
+
+// work makes what is in a load.
+func (u *unpacking) work(l *load) {
+	for n := range l.jobs {
+		j := &l.jobs[n]
+		u.failure.set(u.do(j))
+		u.failure.set(j.in.release(u.owners))
+	}
+	clear(l.jobs)
+	l.jobs, l.text = l.jobs[:0], l.text[:0]
+	u.free.Put(l)
+}
+
+// do makes one thing.
 func (u *unpacking) do(j *job) error {
 	if u.failure.get() != nil {
 		return nil

@@ -50,10 +50,11 @@ type unpacking struct {
 	// looked up but as one element in a folder that it has made.
 	open []*made
 
-	jobs    chan *job
-	under   sync.WaitGroup // the jobs that are under way
-	writing sync.WaitGroup // the goroutines that do them
-	free    sync.Pool      // of jobs
+	loads   chan *load
+	filling *load          // that has not been handed over
+	under   sync.WaitGroup // the loads that have
+	writing sync.WaitGroup // the goroutines that take them
+	free    sync.Pool      // of loads
 	failure failure
 	buffer  []byte
 }
@@ -97,20 +98,19 @@ func untar(into *folder, owners Owners, from io.Reader) (Summary, error) {
 		return Summary{}, err
 	}
 	u := &unpacking{
-		owners: owners, room: room{fd: into.fd}, jobs: make(chan *job, 2*writers), failure: failure{failed: make(chan struct{})},
+		owners: owners, room: room{fd: into.fd}, loads: make(chan *load, writers), failure: failure{failed: make(chan struct{})},
 	}
 	for range writers {
 		u.writing.Go(func() {
-			for j := range u.jobs {
-				u.failure.set(u.do(j))
-				u.failure.set(j.in.release(u.owners))
-				u.free.Put(j)
+			for l := range u.loads {
+				u.work(l)
 				u.under.Done()
 			}
 		})
 	}
 	err := u.all(into, &ended{Reader: from})
-	close(u.jobs)
+	u.hand()
+	close(u.loads)
 	u.writing.Wait()
 	for len(u.open) > 0 {
 		u.failure.set(u.leave())
@@ -183,18 +183,7 @@ func (u *unpacking) entry(into *folder, h *tar.Header, content io.Reader) error 
 	if e.size > smallFile {
 		return e.wrap(u.large(in, e, content))
 	}
-	j, ok := u.free.Get().(*job)
-	if !ok {
-		j = &job{text: make([]byte, 0, smallFile)}
-	}
-	j.in, j.member, j.text = in, e, j.text[:e.size]
-	if _, err := io.ReadFull(content, j.text); err != nil {
-		return err
-	}
-	in.hold()
-	u.under.Add(1)
-	u.jobs <- j
-	return nil
+	return u.add(in, e, content)
 }
 
 // top takes what the stream says of the volume's own folder.
@@ -250,6 +239,7 @@ func (u *unpacking) enter(in *made, e member) error {
 
 // link makes another name of a file that is there.
 func (u *unpacking) link(in *made, e member) error {
+	u.hand()
 	u.under.Wait() // it may be among them
 	elements := strings.Split(e.link, "/")
 	at := u.open[0].fd
