@@ -255,8 +255,10 @@ func (r restoring) begin(ctx context.Context, from source, replace bool) error {
 	}
 	if err := load.load(ctx, from, m); err != nil {
 		// What was there was not touched: nothing of the attempt is to stay.
-		cleaning := context.WithoutCancel(ctx)
-		return errors.Join(err, load.forget(cleaning), j.Over(s.deployment.Dir))
+		if left := load.forget(context.WithoutCancel(ctx)); left != nil {
+			return errors.Join(err, j.CutShort()) // an engine that is gone, for one
+		}
+		return errors.Join(err, j.Over(s.deployment.Dir))
 	}
 	if err := j.Enter(s.deployment.Dir, backup.Swapping); err != nil {
 		return err

@@ -54,11 +54,18 @@ func (l List) OrNil() error {
 	return l
 }
 
-// In lists the problems inside err: a Problem, a List, or either wrapped.
-// An error that holds none is one problem without a fix.
+// In lists the problems inside err: a Problem, a List, either wrapped, or several
+// that were joined. An error that holds none is one problem without a fix.
 func In(err error) List {
 	if err == nil {
 		return nil
+	}
+	if parts := joined(err); parts != nil {
+		var all List
+		for _, one := range parts {
+			all = append(all, In(one)...)
+		}
+		return all
 	}
 	var list List
 	if errors.As(err, &list) {
@@ -69,4 +76,22 @@ func In(err error) List {
 		return List{one}
 	}
 	return List{{ID: "error", What: fmt.Sprint(err), Err: err}}
+}
+
+// joined are the errors that errors.Join put together, a line each; nil for
+// anything else, such as one sentence that wraps two errors.
+func joined(err error) []error {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	parts := several.Unwrap()
+	lines := make([]string, len(parts))
+	for i, one := range parts {
+		lines[i] = one.Error()
+	}
+	if err.Error() != strings.Join(lines, "\n") {
+		return nil
+	}
+	return parts
 }

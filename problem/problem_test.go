@@ -14,13 +14,15 @@ func TestIn(t *testing.T) {
 		err  error
 		want []string
 	}{
-		"nothing":             {nil, nil},
-		"a problem":           {one, []string{"a"}},
-		"a wrapped problem":   {fmt.Errorf("doing it: %w", one), []string{"a"}},
-		"a list":              {List{one, two}, []string{"a", "b"}},
-		"a wrapped list":      {fmt.Errorf("doing it: %w", List{two, one}), []string{"b", "a"}},
-		"a list among others": {errors.Join(List{one}, errors.New("closing")), []string{"a"}},
-		"something else":      {cause, []string{"error"}},
+		"nothing":           {nil, nil},
+		"a problem":         {one, []string{"a"}},
+		"a wrapped problem": {fmt.Errorf("doing it: %w", one), []string{"a"}},
+		"a list":            {List{one, two}, []string{"a", "b"}},
+		"a wrapped list":    {fmt.Errorf("doing it: %w", List{two, one}), []string{"b", "a"}},
+		"several at once":   {errors.Join(List{one}, nil, cause, two), []string{"a", "error", "b"}},
+		"a sentence of two": {fmt.Errorf("%w: %w", errors.New("doing it"), cause), []string{"error"}},
+		"of two, one known": {fmt.Errorf("%w: %w", cause, two), []string{"b"}},
+		"something else":    {cause, []string{"error"}},
 	} {
 		var got []string
 		for _, p := range In(c.err) {
