@@ -23,30 +23,35 @@ type hostPair struct {
 
 // What the machines have on their link.
 const (
-	link        = "pair0"
-	firstHost   = "10.77.0.1"
-	secondHost  = "10.77.0.2"
-	primaryLine = "docker-compose.yml:docker-compose.db-primary.yml"
-	standbyLine = "docker-compose.db-standby.yml"
+	link          = "pair0"
+	firstHost     = "10.77.0.1"
+	secondHost    = "10.77.0.2"
+	secondAnother = "fd77::2" // of the other kind
+	// What is published on the second machine is so on ports of its own.
+	secondPort, secondAgentPort = "6432", "6433"
+	// How the first machine's deployment begins; it is remembered.
+	firstUp = "inmanta-docker --with db-primary up"
 )
 
 // Two machines with an engine each: what is written is stored by both, over TLS
 // that is verified; a link that is cut costs time and nothing else; and when the
-// first machine is gone the second goes on, once somebody says so.
+// first machine is gone the second goes on, once somebody says so. The first has no
+// compose files of its own; the second is run by the stock tool.
 func TestDurableOnTwoHosts(t *testing.T) {
 	t.Parallel()
 	h := newHostPair(t)
 	first, second := h.first, h.second
 	h.refused()
 
-	first.must("inmanta-docker db certificates --host db=" + firstHost + " --host db-replica=" + secondHost)
+	first.must("inmanta-docker db certificates --host db=" + firstHost + " --host db-replica=" + secondHost + " --host db-replica=" + secondAnother)
 	h.handOver()
-	up := make(chan result, 1)
-	go func() { up <- second.run("inmanta-docker up") }()
+	// Alone it makes no cluster, and says at once what it waits for.
+	first.says(firstUp+" --timeout 6s", 1, "Out of sight  start db-replica on its machine", "a new cluster is only made when that one has none",
+		"nobody waited for it any more: NO PRIMARY")
+	second.s.composeFiles()
+	second.must("docker compose up -d")
 	first.must("inmanta-docker up")
-	if r := <-up; r.code != 0 {
-		t.Fatalf("up on the second machine ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
-	}
+	h.whole(first, second)
 	for _, m := range []*machine{first, second} {
 		m.says("inmanta-docker db status", 0, "durable: every commit is stored by both")
 		m.says("inmanta-docker status", 0, "healthy")
@@ -61,6 +66,7 @@ func TestDurableOnTwoHosts(t *testing.T) {
 	h.foreignAuthority()
 	h.renewed()
 	h.firstGone()
+	h.otherAddresses()
 }
 
 // newHostPair is the two machines with their engines and images, and what init and
@@ -70,18 +76,26 @@ func newHostPair(t *testing.T) *hostPair {
 	h := &hostPair{t: t}
 	var secret string
 	for i, one := range []struct {
-		m                           **machine
-		suffix, topology, own, peer string
-		images                      []string
+		m      **machine
+		suffix string
+		env    map[string]string
+		images []string
 	}{
-		{&h.first, "-1", primaryLine, firstHost, secondHost, []string{tools.images["POSTGRESQL_IMAGE"], tools.images["INMANTA_ORCHESTRATOR_IMAGE"]}},
-		{&h.second, "-2", standbyLine, secondHost, firstHost, []string{tools.images["POSTGRESQL_IMAGE"]}},
+		{&h.first, "-1", map[string]string{
+			"INMANTA_DATABASE_IP": firstHost, "INMANTA_DATABASE_PEER_HOST": secondHost,
+			"INMANTA_DATABASE_PEER_PORT": secondPort, "INMANTA_DATABASE_PEER_AGENT_PORT": secondAgentPort,
+		}, []string{tools.images["POSTGRESQL_IMAGE"], tools.images["INMANTA_ORCHESTRATOR_IMAGE"]}},
+		{&h.second, "-2", map[string]string{
+			"COMPOSE_FILE":        "docker-compose.db-standby.yml",
+			"INMANTA_DATABASE_IP": secondHost, "INMANTA_DATABASE_PEER_HOST": firstHost,
+			"INMANTA_DATABASE_PORT": secondPort, "INMANTA_DATABASE_AGENT_PORT": secondAgentPort,
+		}, []string{tools.images["POSTGRESQL_IMAGE"]}},
 	} {
 		s := newStackNamed(t, one.suffix)
 		s.must("init")
-		s.set("COMPOSE_FILE", one.topology)
-		s.set("INMANTA_DATABASE_IP", one.own)
-		s.set("INMANTA_DATABASE_PEER_HOST", one.peer)
+		for name, value := range one.env {
+			s.set(name, value)
+		}
 		m := newMachine(t, s)
 		m.must("host-engine")
 		m.load(one.images...)
@@ -181,8 +195,8 @@ func (h *hostPair) explained(m *machine, words string) {
 // refused: without certificates nothing is started.
 func (h *hostPair) refused() {
 	h.t.Helper()
-	for _, m := range []*machine{h.first, h.second} {
-		m.says("inmanta-docker up", 1, "tls: the compose files mount this, and it is not there", "inmanta-docker db certificates")
+	for m, line := range map[*machine]string{h.first: firstUp, h.second: "inmanta-docker up"} {
+		m.says(line, 1, "tls: the compose files mount this, and it is not there", "inmanta-docker db certificates")
 	}
 }
 
@@ -284,7 +298,8 @@ func (h *hostPair) renewed() {
 	before := [2]string{serial(h.first), serial(h.second)}
 	h.first.says("inmanta-docker db certificates", 0, "kept ", "db-replica is good for "+secondHost)
 	h.handOver()
-	h.first.must("inmanta-docker restart db")
+	h.first.s.composeFiles()
+	h.first.must("docker compose up -d --force-recreate --no-deps db")
 	h.whole(h.first, h.second)
 	h.second.must("inmanta-docker restart db-replica")
 	h.whole(h.first, h.second)
@@ -311,6 +326,7 @@ func (h *hostPair) firstGone() {
 	failover := "docker exec " + h.database(h.second) + " inmanta-sidecar postgres failover"
 	h.explained(h.second, "nothing comes from db")
 	h.second.says(failover, 1, "db does not answer", "--primary-is-dead")
+	h.second.says("inmanta-docker db failover", 1, "db is on another machine: whether it runs cannot be found out from here", failover+" --primary-is-dead")
 	h.second.must(failover + " --primary-is-dead")
 	h.holds(h.second, 2)
 	h.second.says("inmanta-docker db status", 1, "db-replica", "primary")
@@ -324,5 +340,32 @@ func (h *hostPair) firstGone() {
 	})
 	if got := h.sql(h.second, "SELECT count(*) > 0 AND bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr = '"+firstHost+"' AND usename = 'inmanta'"); got != "t" {
 		h.t.Error("the orchestrator's connections to the other machine are not all encrypted")
+	}
+}
+
+// otherAddresses: the first machine reaches the second by IPv6, whose engine passes
+// that on from an address of its own. It is not the one that the log is given to,
+// until it is said that it is.
+func (h *hostPair) otherAddresses() {
+	h.t.Helper()
+	h.first.must("ip address add fd77::1/64 dev " + link + " nodad")
+	h.second.must("ip address add " + secondAnother + "/64 dev " + link + " nodad && ip route add fd78::/64 via fd77::1")
+	h.second.s.set("INMANTA_DATABASE_IP", "["+secondAnother+"]")
+	h.second.must("docker compose up -d")
+	h.first.s.write("ipv6.yml", "networks: {default: {enable_ipv6: true, ipam: {config: [{subnet: 'fd78::/64'}]}}}\n")
+	h.first.s.set("COMPOSE_FILE", "docker-compose.yml:docker-compose.db-primary.yml:ipv6.yml")
+	h.first.s.set("INMANTA_DATABASE_PEER_HOST", "["+secondAnother+"]")
+	h.first.must("docker compose down && docker compose up -d --no-deps db")
+	h.explained(h.first, "db-replica does not expect this node at the address that it connects from")
+	gateway := strings.TrimSpace(h.second.must("docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' " + filepath.Base(h.second.s.dir) + "_default").stdout)
+	h.second.s.set("INMANTA_DATABASE_PEER_SOURCE", gateway+"/32")
+	h.second.must("docker compose up -d")
+	h.whole(h.second, h.first)
+	if got := h.sql(h.second, "SELECT ssl, client_addr FROM pg_stat_ssl JOIN pg_stat_replication USING (pid)"); got != "t|"+gateway {
+		h.t.Errorf("replication: %q", got)
+	}
+	h.first.must("inmanta-docker up")
+	if got := h.first.must("docker exec " + h.first.s.server() + " inmanta-cli project list").stdout; !strings.Contains(got, "precious") {
+		h.t.Errorf("the orchestrator has another database: %s", got)
 	}
 }

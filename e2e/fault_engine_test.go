@@ -204,7 +204,8 @@ func removeGroups(t *testing.T, group string) {
 // command is a line of shell on the machine, in the deployment's directory.
 func (m *machine) command(line string) *exec.Cmd {
 	cmd := exec.CommandContext(m.s.t.Context(), "nsenter", "--target", strconv.Itoa(m.init), "--all", "--wd="+m.s.dir, "bash", "-euc", line)
-	cmd.Env = append(os.Environ(), "PATH=/run:"+tools.dir+":"+os.Getenv("PATH"), "DOCKER_HOST=", "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "PATH=/run:"+tools.dir+":"+os.Getenv("PATH"), "DOCKER_HOST=",
+		"DOCKER_CONFIG="+filepath.Join(tools.dir, "docker-config"), "NO_COLOR=1")
 	return cmd
 }
 
