@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"deployment": {".", "settings"},
 	"topology":   {"deployment", "settings"},
 
-	"backup":       {"bundle", "store"},
+	"backup":       {"bundle", "sidecar/volume", "store"},
 	"bundle":       {},
 	"certificates": {},
 	"codeserver":   {"lock", "sidecar/release"},
@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"image":        {"lock"},
 	"lock":         {},
 	"plan":         {},
-	"preflight":    {"certificates", "deployment", "settings", "sidecar/authorizedkeys", "sidecar/dumps", "sidecar/logrotate/policy", "sidecar/modulesource", "topology"},
+	"preflight":    {"certificates", "deployment", "settings", "sidecar/authorizedkeys", "sidecar/dumps", "sidecar/logrotate/policy", "sidecar/modulesource", "sidecar/moments", "topology"},
 	"readiness":    {"orchestrator", "sidecar/initrecord"},
 	"store":        {},
 	"ui":           {},
@@ -56,6 +56,9 @@ var mayImport = map[string][]string{
 	"sidecar/codeserver":     {"sidecar/passwd", "sidecar/peer", "sidecar/privilege", "sidecar/process", "sidecar/release"},
 	"sidecar/halt":           {},
 	"sidecar/control":        {},
+	"sidecar/dbarchive": {
+		"sidecar/control", "sidecar/figure", "sidecar/moments", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
+	},
 	"sidecar/dbdump": {
 		"sidecar/control", "sidecar/dumps", "sidecar/figure", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
 	},
@@ -72,6 +75,7 @@ var mayImport = map[string][]string{
 	"sidecar/logrotate/rotation": {"sidecar/logrotate/archive"},
 	"sidecar/modelinit":          {"sidecar/initrecord", "sidecar/modulesource", "sidecar/passwd", "sidecar/privilege", "sidecar/process"},
 	"sidecar/modulesource":       {},
+	"sidecar/moments":            {"sidecar/schedule", "sidecar/setting"},
 	"sidecar/passwd":             {},
 	"sidecar/peer":               {},
 	"sidecar/postgres":           {"sidecar/passwd", "sidecar/privilege", "sidecar/process", "sidecar/scram"},
@@ -95,7 +99,7 @@ var mayImport = map[string][]string{
 
 	"cmd/inmanta-docker": {"command"},
 	"cmd/inmanta-sidecar": {
-		"sidecar/codeserver", "sidecar/dbdump", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh", "sidecar/volume",
+		"sidecar/codeserver", "sidecar/dbarchive", "sidecar/dbdump", "sidecar/halt", "sidecar/logrotate", "sidecar/modelinit", "sidecar/postgres", "sidecar/probe", "sidecar/release", "sidecar/rsync", "sidecar/scp", "sidecar/ssh", "sidecar/volume",
 	},
 	"cmd/host-engine": {"host", "ui"},
 	"cmd/dist":        {"."},

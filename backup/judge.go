@@ -9,6 +9,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/bundle"
 	"github.com/inmanta/inmanta-docker/problem"
+	"github.com/inmanta/inmanta-docker/sidecar/volume"
 )
 
 // Target is what a backup is to be restored to. What is not known is empty or 0.
@@ -72,8 +73,8 @@ func Problems(where string, h bundle.Header, m bundle.Manifest, t Target) proble
 	if t.DatabaseFree >= 0 && t.DatabaseFree < h.Database.Bytes {
 		refuse("backup-room", "make room on the engine's disk", "what is there is kept until the restored one serves, and the database's volume has %s free of the %s that takes", size(t.DatabaseFree), size(h.Database.Bytes))
 	}
-	if t.StateFree >= 0 && t.StateFree < m.Content.State.Bytes {
-		refuse("backup-room", "make room on the engine's disk", "what is there is kept until the restored one serves, and the state volume has %s free of the %s that takes", size(t.StateFree), size(m.Content.State.Bytes))
+	if needs := volume.Needs(m.Content.State.Files, m.Content.State.Bytes); t.StateFree >= 0 && t.StateFree < needs {
+		refuse("backup-room", "make room on the engine's disk", "what is there is kept until the restored one serves, and the state volume has %s free of the %s that takes", size(t.StateFree), size(needs))
 	}
 	return list
 }

@@ -54,7 +54,7 @@ func TestProblems(t *testing.T) {
 		"no state":               {func(_ *bundle.Header, m *bundle.Manifest, _ *Target) { m.Parts = m.Parts[1:] }, []string{"backup-incomplete"}, "state.tar.zst"},
 		"no room for the database": {func(_ *bundle.Header, _ *bundle.Manifest, t *Target) { t.DatabaseFree = 50 << 20 },
 			[]string{"backup-room"}, "has 50.0 MiB free of the 100.0 MiB"},
-		"no room for the state": {func(_ *bundle.Header, _ *bundle.Manifest, t *Target) { t.StateFree = 0 }, []string{"backup-room"}, "0.0 B free of the 10.0 MiB"},
+		"no room for the state": {func(_ *bundle.Header, _ *bundle.Manifest, t *Target) { t.StateFree = 0 }, []string{"backup-room"}, "0.0 B free of the 74.0 MiB"},
 		"all at once": {func(h *bundle.Header, m *bundle.Manifest, t *Target) {
 			t.Major, t.StateFree, t.Encoding, m.Parts = 17, 0, "LATIN1", nil
 		}, []string{"backup-incomplete", "backup-incomplete", "backup-postgresql", "backup-encoding", "backup-room"}, ""},

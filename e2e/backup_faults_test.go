@@ -40,7 +40,7 @@ func TestBackupOnAFullDisk(t *testing.T) {
 	s.has("after a backup that failed", "precious")
 	s.docker("exec", s.server(), "rm", "/var/lib/inmanta/more")
 
-	s.fails(1, []string{"not enough room in the volume"}, "restore", "--replace", made.Where)
+	s.fails(1, []string{"the state volume has", "free of the"}, "restore", "--replace", made.Where)
 	s.has("after a restore that failed", "precious")
 	if got := s.docker("exec", s.server(), "ls", "-A", "/var/lib/inmanta"); strings.Contains(got, "restore") || !strings.Contains(got, "precious") {
 		t.Errorf("the state volume has %s", got)

@@ -15,6 +15,10 @@ const reserve = 64 << 20
 // perEntry is what an entry takes besides its content, at most as a rule.
 const perEntry = 4 << 10
 
+// Needs is how much has to be free in a volume for so many files with so many bytes
+// to be unpacked into it.
+func Needs(files, bytes int64) int64 { return bytes + files*perEntry + reserve }
+
 var errRoom = errors.New("there is not enough room in the volume")
 
 // room is what may still be taken of a file system.
