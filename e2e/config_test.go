@@ -108,6 +108,7 @@ func TestConfigEqualsStock(t *testing.T) {
 		"db-dump sidecar":              {args: "-f docker-compose.yml -f docker-compose.db-dump.yml", files: env("INMANTA_DB_DUMP_SCHEDULE=weekly 1\nINMANTA_DB_DUMP_FOLDER=/mnt/dumps\nINMANTA_DATABASE_PASSWORD='$a \"b\" #c'\n")},
 		"db-dump sidecar, of two":      {args: "--with db-replica,db-dump", stock: "-f docker-compose.yml -f docker-compose.db-replica.yml -f docker-compose.db-dump.yml", shell: []string{"INMANTA_DB_DUMP_FOLDER=dumps"}},
 		"db-dump sidecar, both hosts":  {args: "-f docker-compose.yml -f docker-compose.db-primary.yml -f docker-compose.db-dump.yml -f both.yml", files: map[string]string{"both.yml": dumpBoth(t), ".env": "INMANTA_DATABASE_PEER_HOST=10.0.0.2\n"}},
+		"db-archive sidecar":           {args: "-f docker-compose.yml -f docker-compose.db-archive.yml", files: env("INMANTA_DB_ARCHIVE_SCHEDULE=weekly 1\nINMANTA_DB_ARCHIVE_FOLDER=/mnt/archive\nINMANTA_NAME=a\n")},
 		"all overlays":                 {args: "-f " + strings.Join(all, " -f "), files: env("INMANTA_AUTHORIZED_KEYS=ssh-rsa a\nINMANTA_MODULE_REPO_URL=git@git.example.com:me/hello.git\nINMANTA_NAME=a\n")},
 		"all overlays, backwards":      {args: "-f " + strings.Join(backwards, " -f ")},
 		"all overlays remembered":      {files: env("COMPOSE_FILE=" + strings.Join(all, ":") + "\n")},

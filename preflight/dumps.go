@@ -16,11 +16,11 @@ import (
 // dumpPlace is where the db-dump sidecar has its dumps.
 const dumpPlace = "/db-dumps"
 
-// dumpFolder is where that is on the host; empty where there is no such sidecar, or
-// it is in a volume.
-func dumpFolder(project *types.Project) string {
-	for _, v := range project.Services[topology.DBDump].Volumes {
-		if v.Type == types.VolumeTypeBind && v.Target == dumpPlace {
+// folderOf is where on the host a service has the folder at a place; empty where
+// there is no such service, or that is in a volume.
+func folderOf(project *types.Project, service, place string) string {
+	for _, v := range project.Services[service].Volumes {
+		if v.Type == types.VolumeTypeBind && v.Target == place {
 			return v.Source
 		}
 	}
@@ -49,7 +49,7 @@ func (r *report) dumps() {
 	}
 	if r.facts.DumpFolderIrregular {
 		r.refuse(problem.Problem{
-			ID: "db-dump-folder", Where: dumpFolder(r.stack.Project), What: "the dumps of the database belong in this folder, and it is none",
+			ID: "db-dump-folder", Where: folderOf(r.stack.Project, topology.DBDump, dumpPlace), What: "the dumps of the database belong in this folder, and it is none",
 			Fix: "move it away, or set " + settings.DBDumpFolder + " to a folder",
 		})
 	}

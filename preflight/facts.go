@@ -55,9 +55,9 @@ type Facts struct {
 	// RotationFiles are the files on this host with which the logrotate sidecar is
 	// configured: one at most; nil where nobody could look.
 	RotationFiles []GivenFile
-	// DumpFolderIrregular says that something else is where the folder of the
-	// database's dumps belongs.
-	DumpFolderIrregular bool
+	// DumpFolderIrregular and ArchiveFolderIrregular say that something else is where
+	// the folder of the database's dumps belongs, or that of its archive.
+	DumpFolderIrregular, ArchiveFolderIrregular bool
 	// Certificates are those of one of two databases on two machines; nil for other
 	// topologies, and where nobody could look.
 	Certificates *PairFiles

@@ -14,6 +14,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/sidecar/authorizedkeys"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/policy"
+	"github.com/inmanta/inmanta-docker/topology"
 )
 
 // sameMachine says that an engine with a socket here also runs here. It does
@@ -144,8 +145,11 @@ func (g *gathering) files() {
 	if configuration, ok := rotationOf(g.project); ok {
 		g.facts.RotationFiles = readGiven(configuration.mounted, false, policy.LargestFile)
 	}
-	if folder := dumpFolder(g.project); folder != "" {
+	if folder := folderOf(g.project, topology.DBDump, dumpPlace); folder != "" {
 		g.facts.DumpFolderIrregular = irregularFolder(folder)
+	}
+	if folder := folderOf(g.project, topology.DBArchive, archivePlace); folder != "" {
+		g.facts.ArchiveFolderIrregular = irregularFolder(folder)
 	}
 	if h, ok := hostOf(g.project); ok {
 		g.facts.Certificates = readPair(h)

@@ -29,7 +29,8 @@ func (l *lab) checked(problems, warnings []want) {
 	d, s := l.open()
 	looked, _ := Gather(context.Background(), at(l.T, "unix://"+l.dir+"/no.sock"), s, d, progress.Discard)
 	f := fine(s)
-	f.KeyFiles, f.RotationFiles, f.DumpFolderIrregular, f.Now = looked.KeyFiles, looked.RotationFiles, looked.DumpFolderIrregular, looked.Now
+	f.KeyFiles, f.RotationFiles, f.Now = looked.KeyFiles, looked.RotationFiles, looked.Now
+	f.DumpFolderIrregular, f.ArchiveFolderIrregular = looked.DumpFolderIrregular, looked.ArchiveFolderIrregular
 	f.Sidecar = &deployment.Sidecar{Path: filepath.Join(l.dir, deployment.SidecarFile), Digest: "d", Processor: "amd64"}
 	gotProblems, gotWarnings := Check(d, s, f)
 	l.expect("problem", gotProblems, problems...)

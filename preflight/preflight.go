@@ -51,6 +51,7 @@ func Check(d deployment.Deployment, s topology.Stack, f Facts) (problems, warnin
 		r.keys()
 		r.rotation()
 		r.dumps()
+		r.archive()
 		r.module()
 		r.certificates()
 	}

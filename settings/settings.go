@@ -61,6 +61,10 @@ const (
 	DBDumpTimezone = "INMANTA_DB_DUMP_TIMEZONE"
 	DBDumpFolder   = "INMANTA_DB_DUMP_FOLDER"
 
+	DBArchiveSchedule = "INMANTA_DB_ARCHIVE_SCHEDULE"
+	DBArchiveKeep     = "INMANTA_DB_ARCHIVE_KEEP"
+	DBArchiveFolder   = "INMANTA_DB_ARCHIVE_FOLDER"
+
 	ModuleRepoURL     = "INMANTA_MODULE_REPO_URL"
 	ModuleRepoBranch  = "INMANTA_MODULE_REPO_BRANCH"
 	PytestArguments   = "INMANTA_PYTEST_ARGUMENTS"
@@ -284,6 +288,18 @@ var All = []Setting{
 	{
 		Name: DBDumpFolder, Default: "./db-dumps", UsedBy: "docker-compose.db-dump.yml",
 		Description: "The folder of the **host** for the dumps; one on another disk survives the loss of this one.",
+	},
+	{
+		Name: DBArchiveSchedule, Default: "weekly", UsedBy: "docker-compose.db-archive.yml",
+		Description: "When the archive of the database gets a base backup: `hourly`, `daily`, `weekly`, `monthly` or `yearly`; a day may follow, as `weekly 1` (Monday). Days begin at midnight UTC.",
+	},
+	{
+		Name: DBArchiveKeep, Default: "2", UsedBy: "docker-compose.db-archive.yml",
+		Description: "How many base backups are kept, with the log since the oldest of them; `-1` keeps all.",
+	},
+	{
+		Name: DBArchiveFolder, Default: "./db-archive", UsedBy: "docker-compose.db-archive.yml",
+		Description: "The folder of the **host** for the archive; one on another disk survives the loss of the database's.",
 	},
 	{
 		Name: CodeServerIP, Default: "127.0.0.1", UsedBy: "docker-compose.code.yml", Check: ip,

@@ -16,6 +16,7 @@ const (
 	Init           = "init"
 	Code           = "code"
 	DBDump         = "db-dump"
+	DBArchive      = "db-archive"
 	PasswordConfig = "database-password"
 )
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
+	"github.com/inmanta/inmanta-docker/sidecar/dbarchive"
 	"github.com/inmanta/inmanta-docker/sidecar/dbdump"
 	"github.com/inmanta/inmanta-docker/sidecar/halt"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
@@ -56,6 +57,11 @@ Usage:
   inmanta-sidecar db-dump health         say whether it does, or what is wrong and what to do
   inmanta-sidecar db-dump now            dump now
   inmanta-sidecar db-dump ls [--json]    list dumps
+  inmanta-sidecar db-archive             archive the database's log, as docker-compose.db-archive.yml has it
+  inmanta-sidecar db-archive health      say whether it does, or what is wrong and what to do
+  inmanta-sidecar db-archive ls [--json]  list base backups, and which moments can be brought back
+  inmanta-sidecar db-archive recover DEPLOYMENT MOMENT  bring one back in a container of its own; inmanta-docker calls it
+  inmanta-sidecar db-archive fetch LOG NAME FILE  get a part of the log; a server that recovers calls it
   inmanta-sidecar init                   initialise the orchestrator, as docker-compose.init.yml has it
   inmanta-sidecar init credential|here|rsync …  for git and pytest; the init sidecar calls them
   inmanta-sidecar postgres [ARGUMENT…]   run one database of a pair, as docker-compose.db-replica.yml has it
@@ -132,6 +138,8 @@ func run(args []string, out io.Writer) error {
 		return runLogrotate(rest, out)
 	case "db-dump":
 		return runDBDump(rest, out)
+	case "db-archive":
+		return runDBArchive(rest, out)
 	case "init":
 		return runInit(rest, out)
 	case "postgres":
@@ -275,6 +283,29 @@ func runDBDump(args []string, out io.Writer) error {
 		return dbdump.List(ctx, out, true)
 	}
 	return errors.New("db-dump takes nothing, `health`, `now` or `ls [--json]`")
+}
+
+func runDBArchive(args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch {
+	case len(args) == 0:
+		stop() // it hears signals by itself
+		return dbarchive.Run(out)
+	case len(args) == 3 && args[0] == "recover":
+		return dbarchive.Recover(ctx, args[1], args[2], out, os.Stderr)
+	case len(args) == 4 && args[0] == "fetch":
+		return dbarchive.Fetch(args[1], args[2], args[3])
+	}
+	switch strings.Join(args, " ") {
+	case "health":
+		return dbarchive.Health(out)
+	case "ls":
+		return dbarchive.List(ctx, out, false)
+	case "ls --json":
+		return dbarchive.List(ctx, out, true)
+	}
+	return errors.New("db-archive takes nothing, `health`, `ls [--json]`, `recover DEPLOYMENT MOMENT` or `fetch LOG NAME FILE`")
 }
 
 func runInit(args []string, out io.Writer) error {
