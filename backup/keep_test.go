@@ -42,3 +42,22 @@ func TestOutdated(t *testing.T) {
 		})
 	}
 }
+
+// What retention may remove is what was named for this project, and nothing that
+// begins alike.
+func TestOwn(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 11, 27, 15, 4, 5, 0, time.FixedZone("", 3600))
+	id, name := Name("inmanta", began)
+	if id != "20261127T140405Z" || name != "inmanta-20261127T140405Z.inmanta-backup" {
+		t.Errorf("it is %s, %s", id, name)
+	}
+	_, others := Name("inmanta-b", began)
+	entries := []store.Entry{
+		{Name: others}, {Name: name}, {Name: "inmanta-before-upgrade.inmanta-backup"}, {Name: "inmanta-.inmanta-backup"},
+		{Name: "inmanta.inmanta-backup"}, {Name: "x" + name}, {Name: "inmanta-" + id + "-kept.inmanta-backup"}, {Name: "Inmanta-" + id + ".inmanta-backup"},
+	}
+	if got := Own("inmanta", entries); len(got) != 1 || got[0].Name != name {
+		t.Errorf("of the project are %v", got)
+	}
+}

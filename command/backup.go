@@ -229,9 +229,9 @@ func (a *app) backup(ctx context.Context, where string, o backupOptions) error {
 		return err
 	}
 	began := time.Now()
-	id := began.UTC().Format("20060102T150405Z")
+	id, name := backup.Name(s.stack.Project.Name, began)
 	if at.name == "" {
-		at.name = s.stack.Project.Name + "-" + id + bundle.Extension
+		at.name = name
 	}
 	report, stop := u.Progress()
 	defer stop()
@@ -278,13 +278,7 @@ func (s survey) retain(ctx context.Context, u *ui.UI, at place, kept backup.Rete
 	if err != nil {
 		return err
 	}
-	var own []store.Entry
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name, s.stack.Project.Name+"-") {
-			own = append(own, e)
-		}
-	}
-	for _, e := range kept.Outdated(own, time.Now()) {
+	for _, e := range kept.Outdated(backup.Own(s.stack.Project.Name, entries), time.Now()) {
 		if err := at.store.Remove(ctx, e.Name); err != nil {
 			return err
 		}
