@@ -136,7 +136,7 @@ func (a *app) restoreApart(ctx context.Context, d deployment.Deployment, name st
 	}
 	defer clean()
 	defer s.engine.Close()
-	if err := s.engine.Down(ctx, name); err != nil { // what one that was killed has left
+	if err := s.cleared(ctx, name); err != nil {
 		return err
 	}
 	defer func() {
@@ -250,8 +250,54 @@ func (a *app) apart(ctx context.Context, d deployment.Deployment, name string) (
 	if err := s.keepsApart(name); err != nil {
 		return s, nil, err
 	}
+	mark(s.stack.Project)
 	s.engine, err = a.reach(ctx)
 	return s, clean, err
+}
+
+// apartLabel marks what is of a stack to verify a backup: its project's name may be
+// that of a deployment, and whatever is of the stack is removed.
+const apartLabel = "com.inmanta.docker.verify"
+
+// mark gives everything of a project that label.
+func mark(p *types.Project) {
+	for name, service := range p.Services {
+		service.Labels = service.Labels.Add(apartLabel, "true")
+		p.Services[name] = service
+	}
+	for name, v := range p.Volumes {
+		v.Labels = v.Labels.Add(apartLabel, "true")
+		p.Volumes[name] = v
+	}
+	for name, n := range p.Networks {
+		n.Labels = n.Labels.Add(apartLabel, "true")
+		p.Networks[name] = n
+	}
+}
+
+// cleared removes what a verification that was killed has left. A deployment that
+// has the name of such a stack stays as it is, also where only its data is left.
+func (s survey) cleared(ctx context.Context, name string) error {
+	others, err := s.engine.Unmarked(ctx, name, apartLabel)
+	if err == nil && len(others) == 0 {
+		err = s.engine.Down(ctx, name)
+	}
+	for _, v := range s.stack.Project.Volumes {
+		if err != nil || len(others) > 0 {
+			break
+		}
+		var there bool
+		if there, err = s.engine.HasVolume(ctx, v.Name); there {
+			others = append(others, "volume "+v.Name)
+		}
+	}
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	return problem.Problem{
+		ID: "verify-name", Where: "project " + name, What: "a deployment has the name that a stack to verify backups has, and all of such a stack is removed: " + some(others),
+		Fix: "verify the backup in a deployment with another project name, as of: inmanta-docker init",
+	}
 }
 
 // keepsApart refuses files that would have the stack use what is the deployment's,
@@ -267,6 +313,16 @@ func (s survey) keepsApart(name string) error {
 		}
 	}
 	for _, service := range s.stack.Project.Services {
+		if mode := service.NetworkMode; mode != "" && mode != "none" {
+			problems = append(problems, problem.Problem{
+				ID: "verify-reaches", Where: "service " + service.Name, What: "the compose files have it on another network (network_mode: " + mode + "), where a restored orchestrator could deploy", Fix: fix,
+			})
+		}
+		if len(service.VolumesFrom) > 0 {
+			problems = append(problems, problem.Problem{
+				ID: "verify-shares", Where: "service " + service.Name, What: "it has the volumes of others (volumes_from), which a stack beside the deployment would share", Fix: fix,
+			})
+		}
 		for _, v := range service.Volumes {
 			if v.Type == types.VolumeTypeBind && !v.ReadOnly {
 				problems = append(problems, problem.Problem{

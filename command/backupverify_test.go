@@ -40,6 +40,16 @@ func TestKeepsApart(t *testing.T) {
 			p.Services["db"] = db
 		}, "/data/pg"},
 		"a network that leads elsewhere": {func(p *types.Project) { p.Networks["default"] = types.NetworkConfig{Name: "x"} }, "network default"},
+		"the host's network": {func(p *types.Project) {
+			server := p.Services["server"]
+			server.NetworkMode = "host"
+			p.Services["server"] = server
+		}, "network_mode: host"},
+		"volumes of another container": {func(p *types.Project) {
+			server := p.Services["server"]
+			server.VolumesFrom = []string{"container:inmanta-db"}
+			p.Services["server"] = server
+		}, "volumes_from"},
 		"one more network": {func(p *types.Project) {
 			p.Networks["devices"] = types.NetworkConfig{Name: "devices", External: true, Internal: true}
 		}, "network devices"},
@@ -62,6 +72,27 @@ func TestKeepsApart(t *testing.T) {
 				t.Errorf("it says %v", found)
 			}
 		})
+	}
+}
+
+// What is not marked is taken for a deployment's, which verifying must leave alone;
+// what is not removed again would be in the way of the next one.
+func TestAllOfAStackApartIsMarked(t *testing.T) {
+	t.Parallel()
+	p := &types.Project{
+		Services: types.Services{"db": {}, "server": {Labels: types.Labels{"a": "b"}}},
+		Volumes:  types.Volumes{"data": {}, "logs": {}}, Networks: types.Networks{"default": {}},
+	}
+	mark(p)
+	for name, labels := range map[string]types.Labels{
+		"db": p.Services["db"].Labels, "server": p.Services["server"].Labels, "data": p.Volumes["data"].Labels, "logs": p.Volumes["logs"].Labels, "network": p.Networks["default"].Labels,
+	} {
+		if labels[apartLabel] != "true" {
+			t.Errorf("%s has the labels %v", name, labels)
+		}
+	}
+	if p.Services["server"].Labels["a"] != "b" {
+		t.Error("a label is lost")
 	}
 }
 

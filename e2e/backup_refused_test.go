@@ -117,6 +117,12 @@ func TestRestoreRefused(t *testing.T) {
 	if got := s.docker("exec", s.db(), "psql", "-XAtU", "inmanta", "-c", "select count(*) from pg_database"); got != "4" {
 		t.Errorf("there are %s databases", got)
 	}
+	// A deployment whose name is that of a stack to verify backups keeps its data.
+	volume, project := s.name+"-verify_inmanta-db-data", "com.docker.compose.project="+s.name+"-verify"
+	s.docker("volume", "create", "--label", project, "--label", "com.docker.compose.volume=inmanta-db-data", volume)
+	t.Cleanup(func() { s.docker("volume", "rm", volume) })
+	s.fails(1, []string{"a deployment has the name", volume}, "backup", "verify", made.Where)
+	s.docker("volume", "inspect", volume)
 	s.fails(1, []string{"names no backup"}, "restore", s.dir)
 	s.fails(1, []string{"no restore was cut short"}, "restore", "--continue")
 	s.fails(1, []string{"--recipient", "key"}, "backup", "--recipient", "nobody")
