@@ -109,7 +109,8 @@ type running struct {
 	// status is nil where the orchestrator does not run.
 	status       *orchestrator.Status
 	environments []orchestrator.Environment
-	containers   []readiness.Container
+	// images are what the services run.
+	images map[string]bundle.Image
 }
 
 // toHalt are the environments that are not halted already.
@@ -144,11 +145,20 @@ func (s survey) observeRunning(ctx context.Context) (running, error) {
 	if r.database, err = s.primaryDatabase(ctx); err != nil {
 		return r, err
 	}
-	if r.containers, err = readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name); err != nil {
+	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
+	if err != nil {
 		return r, err
 	}
+	r.images = map[string]bundle.Image{}
+	for _, c := range containers {
+		inspected, err := s.engine.API().ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+		if err != nil {
+			return r, fmt.Errorf("looking at container %s: %w", c.Name, err)
+		}
+		r.images[c.Service] = bundle.Image{Reference: c.Image, ID: inspected.Container.Image}
+	}
 	found := status{}
-	if err := s.askOrchestrator(ctx, r.containers, &found); err != nil {
+	if err := s.askOrchestrator(ctx, containers, &found); err != nil {
 		p := problem.Problem{
 			ID: "orchestrator-silent", Where: s.deployment.Dir, What: "the orchestrator runs and does not say how it is: " + firstLine(err),
 			Fix: "see what is wrong: inmanta-docker status; or stop it for the backup: inmanta-docker stop " + topology.Orchestrator, Err: err,
@@ -172,10 +182,10 @@ type naming struct {
 var login = regexp.MustCompile(`://[^/@\s]+@`)
 
 // header is the header of a backup.
-func (s survey) header(ctx context.Context, h naming, consistent bool, r running, moment *database.Snapshot) (bundle.Header, error) {
+func (s survey) header(h naming, consistent bool, r running, moment *database.Snapshot) bundle.Header {
 	full := bundle.Header{
 		ID: h.id, Created: h.began, Project: s.stack.Project.Name, Tool: h.tool, Consistent: consistent,
-		Settings: map[string]string{}, Images: map[string]bundle.Image{},
+		Settings: map[string]string{}, Images: r.images,
 		Database: bundle.Server{
 			Version: moment.Server, Major: moment.Major, Name: database.User, Bytes: moment.Bytes,
 			Encoding: moment.Encoding, Collation: moment.Collation,
@@ -193,14 +203,7 @@ func (s survey) header(ctx context.Context, h naming, consistent bool, r running
 	if r.status != nil {
 		full.Orchestrator.Product, full.Orchestrator.Edition, full.Orchestrator.Version = r.status.Product, r.status.Edition, r.status.Version
 	}
-	for _, c := range r.containers {
-		inspected, err := s.engine.API().ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
-		if err != nil {
-			return full, fmt.Errorf("looking at container %s: %w", c.Name, err)
-		}
-		full.Images[c.Service] = bundle.Image{Reference: c.Image, ID: inspected.Container.Image}
-	}
-	return full, nil
+	return full
 }
 
 // take takes a backup and hands it in.
@@ -234,10 +237,7 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 		return made, err
 	}
 	defer func() { _ = moment.Close() }() // it was only read
-	full, err := s.header(ctx, h, !online || r.status == nil, r, moment)
-	if err != nil {
-		return made, err
-	}
+	full := s.header(h, !online || r.status == nil, r, moment)
 	counted := &counting{to: upload}
 	file, err := encrypting(counted, to)
 	if err != nil {

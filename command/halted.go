@@ -56,10 +56,10 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 	report(progress.Event{ID: "Environments", Text: "Halting", Detail: fmt.Sprintf("%d of them", len(environments)), Status: progress.Working})
 	in, out := io.Pipe()
 	still.letGo = func() { out.Close() }
-	halted := awaitLine(halt.Halted)
+	begun, halted := awaitLine(halt.Halting), awaitLine(halt.Halted)
 	go func() {
 		// An interrupt must not leave them halted: it only ends the input.
-		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, in, halted)
+		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, in, io.MultiWriter(begun, halted))
 		if err == nil && result.ExitCode != 0 {
 			err = errors.New(result.Stderr)
 		}
@@ -67,6 +67,7 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 	}()
 	select {
 	case <-halted.seen:
+		still.begun = begun.at
 		report(progress.Event{ID: "Environments", Text: "Halted", Status: progress.Working})
 		return still, nil
 	case err = <-still.done:

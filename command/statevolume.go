@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
@@ -193,6 +194,8 @@ type awaited struct {
 	seen chan struct{}
 	said bytes.Buffer
 	once sync.Once
+	// at is when; to be read once it was seen.
+	at time.Time
 }
 
 func awaitLine(line string) *awaited { return &awaited{line: line, seen: make(chan struct{})} }
@@ -201,7 +204,10 @@ func awaitLine(line string) *awaited { return &awaited{line: line, seen: make(ch
 func (a *awaited) Write(p []byte) (int, error) {
 	a.said.Write(p)
 	if slices.Contains(strings.Split(a.said.String(), "\n"), a.line) {
-		a.once.Do(func() { close(a.seen) })
+		a.once.Do(func() {
+			a.at = time.Now()
+			close(a.seen)
+		})
 	}
 	return len(p), nil
 }

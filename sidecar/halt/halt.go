@@ -25,8 +25,10 @@ const (
 	pause          = 200 * time.Millisecond
 )
 
-// Halted and Resumed are the lines on standard output that say how far it is.
+// Halting, Halted and Resumed are the lines on standard output that say how far it
+// is: before the first is halted, when all are still, when all have been resumed.
 const (
+	Halting = "halting"
 	Halted  = "halted"
 	Resumed = "resumed"
 )
@@ -39,7 +41,7 @@ type orchestrator struct {
 
 // Run halts the environments of the orchestrator at base, such as
 // "http://server:8888", by their IDs; waits until nothing is compiled or deployed
-// in them any more; says Halted on out; and resumes them when in ends or has a
+// in them any more; says so on out; and resumes them when in ends or has a
 // line. When it fails nothing is left halted that was not said to be.
 func Run(ctx context.Context, base string, environments []string, in io.Reader, out io.Writer) (err error) {
 	o := orchestrator{strings.TrimRight(base, "/"), &http.Client{Timeout: requestPatience}}
@@ -67,6 +69,9 @@ func Run(ctx context.Context, base string, environments []string, in io.Reader, 
 		}
 		_, _ = fmt.Fprintln(out, Resumed)
 	}()
+	if _, err := fmt.Fprintln(out, Halting); err != nil {
+		return fmt.Errorf("saying so: %w", err)
+	}
 	for _, id := range environments {
 		if err := o.act(stop, "halt", id); err != nil {
 			return fmt.Errorf("halting environment %s: %w", id, err)

@@ -65,10 +65,10 @@ func TestResumesWhenItsInputEnds(t *testing.T) {
 	at := httptest.NewServer(api)
 	defer at.Close()
 	in, hold := io.Pipe()
-	out := make(lines, 2)
+	out := make(lines, 3)
 	done := make(chan error, 1)
 	go func() { done <- Run(t.Context(), at.URL, []string{"a", "b"}, in, out) }()
-	if got := <-out; got != Halted {
+	if got := <-out + " " + <-out; got != Halting+" "+Halted {
 		t.Fatalf("says %q", got)
 	}
 	if got := api.actions(); !slices.Equal(got, []string{"halt a", "halt b"}) || api.busy != 0 {
@@ -109,7 +109,7 @@ func TestNothingIsLeftHalted(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v", err)
 			}
-			if out.String() != Resumed+"\n" {
+			if out.String() != Halting+"\n"+Resumed+"\n" {
 				t.Errorf("says %q", out.String())
 			}
 			got := api.actions()
@@ -132,7 +132,7 @@ func TestGivesUpWaiting(t *testing.T) {
 	if err := Run(context.Background(), at.URL, []string{"a"}, in, &out); err == nil {
 		t.Error("no error")
 	}
-	if out.String() != Resumed+"\n" {
+	if out.String() != Halting+"\n"+Resumed+"\n" {
 		t.Errorf("says %q", out.String())
 	}
 }
