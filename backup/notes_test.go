@@ -22,7 +22,8 @@ func TestRecord(t *testing.T) {
 	r.Note(Made{ID: "b", Created: day.Add(time.Hour), Verified: &Verified{At: day.Add(2 * time.Hour), Problem: "it does not serve"}})
 	r.Note(Made{ID: "a", Created: day, Verified: &Verified{At: day.Add(time.Hour)}})
 	r.Halted = []string{"e"}
-	if err := r.Save(dir); err != nil {
+	noted := r
+	if err := r.Change(dir, func(now *Record) { *now = noted }); err != nil {
 		t.Fatal(err)
 	}
 	again, err := Remembered(dir)
@@ -43,6 +44,35 @@ func TestRecord(t *testing.T) {
 	}
 	if len(r.Backups) != remembered {
 		t.Errorf("%d are remembered", len(r.Backups))
+	}
+}
+
+// A backup and a verification may both be at work: neither undoes what the other has
+// noted. Those of two deployments in one second are two.
+func TestRecordOfTwoAtWork(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var backing, verifying Record
+	if err := backing.Change(dir, func(r *Record) { r.Halted = []string{"e"} }); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Date(2026, 11, 27, 2, 0, 0, 0, time.UTC)
+	if err := verifying.Change(dir, func(r *Record) {
+		r.Note(Made{ID: "a", Project: "staging", Created: began, Where: "theirs", Verified: &Verified{At: began}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := backing.Change(dir, func(r *Record) {
+		r.Halted = nil
+		r.Note(Made{ID: "a", Project: "inmanta", Created: began, Where: "ours"})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(verifying.Halted) != 1 || len(backing.Halted) != 0 || len(backing.Backups) != 2 {
+		t.Errorf("noted are %+v and %+v", verifying, backing)
+	}
+	if ours, ok := backing.Find("inmanta", "a"); !ok || ours.Where != "ours" || ours.Verified != nil {
+		t.Errorf("ours is %+v, %t", ours, ok)
 	}
 }
 
@@ -122,7 +152,7 @@ func FuzzNotes(f *testing.F) {
 			}
 		}
 		if r, err := Remembered(dir); err == nil {
-			if err := r.Save(dir); err != nil {
+			if err := r.Change(dir, func(*Record) {}); err != nil {
 				t.Fatal(err)
 			}
 			if again, err := Remembered(dir); err != nil || len(again.Backups) != len(r.Backups) {

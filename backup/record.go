@@ -17,8 +17,9 @@ import (
 
 // Made is a backup that was made of this deployment, or verified here.
 type Made struct {
-	// ID is the backup's own.
-	ID string `json:"id"`
+	// ID is the backup's own, among those of its Project.
+	ID      string `json:"id"`
+	Project string `json:"project"`
 	// Where is its file, or its place in a store.
 	Where   string    `json:"where"`
 	Created time.Time `json:"created"`
@@ -59,17 +60,18 @@ const remembered = 200
 
 const recordFile = "backups.json"
 
-// Note adds a backup, or replaces the one with its ID.
+// Note adds a backup, or replaces what is noted of it.
 func (r *Record) Note(m Made) {
-	r.Backups = slices.DeleteFunc(r.Backups, func(b Made) bool { return b.ID == m.ID })
+	r.Backups = slices.DeleteFunc(r.Backups, func(b Made) bool { return b.ID == m.ID && b.Project == m.Project })
 	r.Backups = append(r.Backups, m)
 	slices.SortStableFunc(r.Backups, func(a, b Made) int { return b.Created.Compare(a.Created) })
 	r.Backups = r.Backups[:min(len(r.Backups), remembered)]
 }
 
-// Find is the backup with that ID.
-func (r Record) Find(id string) (Made, bool) {
-	at := slices.IndexFunc(r.Backups, func(b Made) bool { return b.ID == id })
+// Find is the backup of a project with that ID: two that were begun in one second have
+// the same.
+func (r Record) Find(project, id string) (Made, bool) {
+	at := slices.IndexFunc(r.Backups, func(b Made) bool { return b.ID == id && b.Project == project })
 	if at < 0 {
 		return Made{}, false
 	}
@@ -93,8 +95,20 @@ func Remembered(dir string) (Record, error) {
 	return r, err
 }
 
-// Save writes the record.
-func (r Record) Save(dir string) error { return write(dir, recordFile, r) }
+// Change changes what is remembered by now, which others may have changed since it
+// was read: a backup and a verification may both be at work. The record is that then.
+func (r *Record) Change(dir string, change func(*Record)) error {
+	now, err := Remembered(dir)
+	if err != nil {
+		return err
+	}
+	change(&now)
+	if err := write(dir, recordFile, now); err != nil {
+		return err
+	}
+	*r = now
+	return nil
+}
 
 // read reads one of the files in the folder; there need not be one.
 func read(dir, name string, into any) (there bool, err error) {

@@ -245,8 +245,7 @@ func (a *app) backup(ctx context.Context, where string, o backupOptions) error {
 		return err
 	}
 	stop()
-	record.Note(made)
-	if err := record.Save(s.deployment.Dir); err != nil {
+	if err := record.Change(s.deployment.Dir, func(r *backup.Record) { r.Note(made) }); err != nil {
 		return err
 	}
 	if err := s.retain(ctx, u, at, o.kept); err != nil {

@@ -78,8 +78,7 @@ func (s survey) tidy(ctx context.Context, record *backup.Record) error {
 	if err := s.resume(ctx, record.Halted); err != nil {
 		return err
 	}
-	record.Halted = nil
-	return record.Save(s.deployment.Dir)
+	return record.Change(s.deployment.Dir, func(r *backup.Record) { r.Halted = nil })
 }
 
 // primaryDatabase is the container of the database that takes writes.
@@ -106,7 +105,9 @@ func (s survey) primaryDatabase(ctx context.Context) (readiness.Container, error
 // running is what a backup is taken of.
 type running struct {
 	database readiness.Container
-	// status is nil where the orchestrator does not run.
+	// up says that the orchestrator runs, and may write.
+	up bool
+	// status is nil where it does not run, or asks for a login.
 	status       *orchestrator.Status
 	environments []orchestrator.Environment
 	// images are what the services run.
@@ -137,9 +138,12 @@ func (r running) contents() []bundle.Environment {
 	return list
 }
 
+// consistent says whether a backup is of one moment.
+func (r running) consistent(online bool) bool { return !r.up || !online }
+
 // observeRunning asks what there is. An orchestrator that runs has to answer: what it does
 // would go on otherwise.
-func (s survey) observeRunning(ctx context.Context) (running, error) {
+func (s survey) observeRunning(ctx context.Context, online bool) (running, error) {
 	var r running
 	var err error
 	if r.database, err = s.primaryDatabase(ctx); err != nil {
@@ -158,18 +162,40 @@ func (s survey) observeRunning(ctx context.Context) (running, error) {
 		r.images[c.Service] = bundle.Image{Reference: c.Image, ID: inspected.Container.Image}
 	}
 	found := status{}
-	if err := s.askOrchestrator(ctx, containers, &found); err != nil {
-		p := problem.Problem{
-			ID: "orchestrator-silent", Where: s.deployment.Dir, What: "the orchestrator runs and does not say how it is: " + firstLine(err),
-			Fix: "see what is wrong: inmanta-docker status; or stop it for the backup: inmanta-docker stop " + topology.Orchestrator, Err: err,
+	err = s.askOrchestrator(ctx, containers, &found)
+	for _, c := range containers {
+		if c.Service == topology.Orchestrator {
+			r.up = r.up || c.State == "running" || c.State == "restarting"
+			if err == nil && c.State == "restarting" {
+				err = errors.New("it ends, and is started again and again")
+			}
 		}
-		if errors.Is(err, orchestrator.ErrLogin) {
-			p.Fix = "its environments cannot be halted without a login: stop it for the backup (inmanta-docker stop " + topology.Orchestrator + ")"
-		}
-		return r, p
+	}
+	if err = unheard(s.deployment.Dir, r.up && found.Orchestrator == nil, online, err); err != nil {
+		return r, err
 	}
 	r.status, r.environments = found.Orchestrator, found.Environments
 	return r, nil
+}
+
+// unheard is why no backup is taken of an orchestrator that did not say all that was
+// asked, for the reason err; silent is that it runs and did not even say what it is.
+// nil where that does no harm: to everybody it says only that it is well.
+func unheard(where string, silent, online bool, err error) error {
+	login := errors.Is(err, orchestrator.ErrLogin) || err == nil && silent
+	switch {
+	case err == nil && !silent, login && online:
+		return nil
+	case login:
+		return problem.Problem{
+			ID: "orchestrator-login", Where: where, What: "the orchestrator asks for a login, so that its environments cannot be halted from here",
+			Fix: "stop it for the backup (inmanta-docker stop " + topology.Orchestrator + "), or take the backup with --online", Err: orchestrator.ErrLogin,
+		}
+	}
+	return problem.Problem{
+		ID: "orchestrator-silent", Where: where, What: "the orchestrator runs and does not say how it is: " + firstLine(err),
+		Fix: "see what is wrong: inmanta-docker status; or stop it for the backup: inmanta-docker stop " + topology.Orchestrator, Err: err,
+	}
 }
 
 // naming is what is known of a backup before anything is asked.
@@ -210,7 +236,7 @@ func (s survey) header(h naming, consistent bool, r running, moment *database.Sn
 func (s survey) take(ctx context.Context, record *backup.Record, h naming, online bool, to []age.Recipient, at place, upload store.Upload, report progress.Report) (made backup.Made, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, err := s.observeRunning(ctx)
+	r, err := s.observeRunning(ctx, online)
 	if err != nil {
 		return made, err
 	}
@@ -237,7 +263,7 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 		return made, err
 	}
 	defer func() { _ = moment.Close() }() // it was only read
-	full := s.header(h, !online || r.status == nil, r, moment)
+	full := s.header(h, r.consistent(online), r, moment)
 	counted := &counting{to: upload}
 	file, err := encrypting(counted, to)
 	if err != nil {
@@ -265,7 +291,7 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 	}
 	report(progress.Event{ID: "Backup", Text: "Written", Detail: bytesText(counted.n), Status: progress.Done})
 	made = backup.Made{
-		ID: h.id, Where: at.String(), Created: full.Created, Size: counted.n, Consistent: full.Consistent, Encrypted: len(to) > 0,
+		ID: h.id, Project: full.Project, Where: at.String(), Created: full.Created, Size: counted.n, Consistent: full.Consistent, Encrypted: len(to) > 0,
 		Seconds: time.Since(h.began).Seconds(),
 	}
 	if len(halting) > 0 {

@@ -76,9 +76,8 @@ func (a *app) verifyBackup(ctx context.Context, where string, k keys, timeout ti
 	if err != nil {
 		return err
 	}
-	record, err := backup.Remembered(d.Dir)
-	if err != nil {
-		return err
+	if _, err := backup.Remembered(d.Dir); err != nil {
+		return err // before the work is done
 	}
 	// One at a time: both would be of the same name.
 	folder := filepath.Join(d.Dir, backup.Folder)
@@ -106,25 +105,33 @@ func (a *app) verifyBackup(ctx context.Context, where string, k keys, timeout ti
 	if ctx.Err() != nil {
 		return errors.Join(ctx.Err(), failed)
 	}
-	made, known := record.Find(h.ID)
-	if !known {
-		made = backup.Made{ID: h.ID, Created: h.Created, Consistent: h.Consistent, Encrypted: len(from.with) > 0}
-	}
-	made.Where, made.Size = from.String(), size
-	made.Verified = &backup.Verified{At: time.Now().UTC().Truncate(time.Second), Seconds: time.Since(began).Seconds()}
-	if failed != nil {
-		made.Verified.Problem = firstLine(failed)
-	}
-	record.Note(made)
-	if err := errors.Join(failed, record.Save(d.Dir)); err != nil {
+	var record backup.Record
+	var made backup.Made
+	noted := record.Change(d.Dir, func(r *backup.Record) {
+		var known bool
+		if made, known = r.Find(h.Project, h.ID); !known {
+			made = backup.Made{ID: h.ID, Project: h.Project, Created: h.Created, Consistent: h.Consistent, Encrypted: len(from.with) > 0}
+		}
+		made.Where, made.Size = from.String(), size
+		made.Verified = &backup.Verified{At: time.Now().UTC().Truncate(time.Second), Seconds: time.Since(began).Seconds()}
+		if failed != nil {
+			made.Verified.Problem = firstLine(failed)
+		}
+		r.Note(made)
+	})
+	if err := errors.Join(failed, noted); err != nil {
 		return err
 	}
 	if a.json {
 		u.Value(made)
 		return u.Err()
 	}
-	u.Note(progress.Done, fmt.Sprintf("%s can be restored: the orchestrator serves with it, with %d environments, and every row of %d tables is as it was (%.1f s)",
-		from.name, len(m.Content.Environments), len(m.Content.Tables), made.Verified.Seconds))
+	with := ""
+	if said(h) {
+		with = fmt.Sprintf(", with %d environments", len(m.Content.Environments))
+	}
+	u.Note(progress.Done, fmt.Sprintf("%s can be restored: the orchestrator serves with it%s, and every row of %d tables is as it was (%.1f s)",
+		from.name, with, len(m.Content.Tables), made.Verified.Seconds))
 	return u.Err()
 }
 
@@ -179,11 +186,19 @@ func (a *app) restoreApart(ctx context.Context, d deployment.Deployment, name st
 	if err := s.askOrchestrator(ctx, containers, &found); err != nil {
 		return err
 	}
-	return sameEnvironments(from.String(), m.Content.Environments, found)
+	return sameEnvironments(from.String(), h, m.Content.Environments, found)
 }
 
-// sameEnvironments compares what the orchestrator shows with what the backup had.
-func sameEnvironments(where string, want []bundle.Environment, found status) error {
+// said says whether the orchestrator of a backup told which environments it had: one
+// that was down, or asks for a login, did not.
+func said(h bundle.Header) bool { return h.Orchestrator.Version != "" }
+
+// sameEnvironments compares what the orchestrator shows with what the backup had. Where
+// one of them could not be asked, that every row is the same has to do.
+func sameEnvironments(where string, h bundle.Header, want []bundle.Environment, found status) error {
+	if !said(h) || found.Orchestrator == nil {
+		return nil
+	}
 	var differences []string
 	for _, w := range want {
 		i := slices.IndexFunc(found.Environments, func(e orchestrator.Environment) bool { return e.ID == w.ID })

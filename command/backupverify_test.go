@@ -118,7 +118,15 @@ func TestSameEnvironments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := sameEnvironments("b", want, status{Environments: c.change(slices.Clone(same))})
+			said := bundle.Header{Orchestrator: bundle.Orchestrator{Version: "2027.2"}}
+			found := status{Environments: c.change(slices.Clone(same)), Orchestrator: &orchestrator.Status{}}
+			if err := sameEnvironments("b", bundle.Header{}, nil, found); err != nil {
+				t.Errorf("of an orchestrator that was down it says %v", err)
+			}
+			if err := sameEnvironments("b", said, want, status{}); err != nil {
+				t.Errorf("of one that asks for a login it says %v", err)
+			}
+			err := sameEnvironments("b", said, want, found)
 			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 				t.Errorf("it says %v", err)
 			}

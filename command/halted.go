@@ -23,6 +23,8 @@ type stillness struct {
 	done   chan error
 	begun  time.Time
 	report progress.Report
+	// said is what the one who halts them has said.
+	said *awaited
 	// over is for how long it was; 0 while it is.
 	over time.Duration
 }
@@ -41,22 +43,21 @@ func (s survey) networkOf(service string) string {
 func (s survey) halt(ctx context.Context, record *backup.Record, environments []string, report progress.Report) (*stillness, error) {
 	still := &stillness{begun: time.Now(), report: report, letGo: func() {}, done: make(chan error, 1)}
 	if len(environments) == 0 {
-		still.done <- nil
-		return still, nil
+		return nil, nil // and what is on record of an earlier one stays
 	}
 	once, err := s.once(append([]string{"halt", apiInside}, environments...)...)
 	if err != nil {
 		return nil, err
 	}
 	once.Network, once.Capabilities = s.networkOf(topology.Orchestrator), []string{}
-	record.Halted = environments
-	if err := record.Save(s.deployment.Dir); err != nil {
+	if err := record.Change(s.deployment.Dir, func(r *backup.Record) { r.Halted = environments }); err != nil {
 		return nil, err
 	}
 	report(progress.Event{ID: "Environments", Text: "Halting", Detail: fmt.Sprintf("%d of them", len(environments)), Status: progress.Working})
 	in, out := io.Pipe()
 	still.letGo = func() { out.Close() }
 	begun, halted := awaitLine(halt.Halting), awaitLine(halt.Halted)
+	still.said = halted
 	go func() {
 		// An interrupt must not leave them halted: it only ends the input.
 		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, in, io.MultiWriter(begun, halted))
@@ -70,35 +71,47 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 		still.begun = begun.at
 		report(progress.Event{ID: "Environments", Text: "Halted", Status: progress.Working})
 		return still, nil
-	case err = <-still.done:
+	case err := <-still.done:
 		still.done <- err
+		if err = still.end(s, record); err == nil {
+			err = errors.New("halting the environments ended before they were")
+		}
+		return nil, err
 	case <-ctx.Done():
-		err = ctx.Err()
+		return nil, errors.Join(ctx.Err(), still.end(s, record))
 	}
-	return nil, errors.Join(err, still.end(s, record))
 }
 
-// end has the environments resumed, and returns when they are. It may be called
-// again, and returns the same.
+// end has the environments resumed, and returns when they are; it may be called again.
+// Where nothing was halted there is nothing to do.
 func (h *stillness) end(s survey, record *backup.Record) error {
-	if h.over != 0 {
+	if h == nil || h.over != 0 {
 		return nil
 	}
 	h.letGo()
 	err := <-h.done
 	h.over = time.Since(h.begun)
-	if err != nil {
+	resumed := err == nil || h.said.has(halt.Resumed)
+	if resumed {
+		// At once: somebody may halt them for a reason, and the next backup would resume them.
+		if failed := record.Change(s.deployment.Dir, func(r *backup.Record) { r.Halted = nil }); failed != nil {
+			return errors.Join(err, failed)
+		}
+	}
+	switch {
+	case err != nil && resumed:
+		return problem.Problem{
+			ID: "environments-busy", Where: s.deployment.Dir, What: fmt.Sprintf("environments could not be halted, and are resumed: %v", err),
+			Fix: "try again when less is compiled and deployed, or take the backup with --online", Err: err,
+		}
+	case err != nil:
 		return problem.Problem{
 			ID: "environments-halted", Where: s.deployment.Dir, What: fmt.Sprintf("environments could not be halted and resumed: %v", err),
 			Fix: "see how they are: inmanta-docker status; the next backup resumes what is left halted", Err: err,
 		}
 	}
-	if len(record.Halted) == 0 {
-		return nil
-	}
-	record.Halted = nil
 	h.report(progress.Event{ID: "Environments", Text: "Resumed", Detail: fmt.Sprintf("halted for %.1f s", h.over.Seconds()), Status: progress.Done})
-	return record.Save(s.deployment.Dir)
+	return nil
 }
 
 // resume resumes environments, as those that were halted for a backup.

@@ -200,6 +200,11 @@ type awaited struct {
 
 func awaitLine(line string) *awaited { return &awaited{line: line, seen: make(chan struct{})} }
 
+// has says whether a line was written; only to be asked when nobody writes any more.
+func (a *awaited) has(line string) bool {
+	return slices.Contains(strings.Split(a.said.String(), "\n"), line)
+}
+
 // Write implements io.Writer.
 func (a *awaited) Write(p []byte) (int, error) {
 	a.said.Write(p)
