@@ -186,6 +186,12 @@ func (a *app) restore(ctx context.Context, where string, o restoreOptions) error
 	report, stop := u.Progress()
 	defer stop()
 	r := restoring{app: a, survey: s, report: report, timeout: o.timeout, ui: u}
+	if cutShort {
+		// As after a `down` in between: up refuses to start them.
+		if err := r.databases(ctx, false); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.putBack && j.Phase == backup.Keeping:
 		return problem.Problem{ID: "restore-done", Where: j.Where, What: "it serves already, and what was there before is being removed", Fix: "finish it: inmanta-docker restore --continue"}
@@ -315,6 +321,12 @@ func (r restoring) carryOn(ctx context.Context, j *backup.Journal) error {
 	if j.Phase == backup.PuttingBack {
 		return r.putBack(ctx, j)
 	}
+	if j.Phase == backup.Keeping {
+		// It has served, and may be down by now: nobody would resume its environments.
+		if err := r.start(ctx, ""); err != nil {
+			return err
+		}
+	}
 	if j.Phase == backup.Swapping {
 		r.say("Swapping", "the orchestrator is down for a moment", progress.Working)
 		if err := r.swap(ctx, true); err != nil {
@@ -336,6 +348,10 @@ func (r restoring) carryOn(ctx context.Context, j *backup.Journal) error {
 	r.say("Keeping", "what was there before is removed", progress.Working)
 	if err := r.survey.resume(ctx, j.Halted); err != nil {
 		r.ui.Note(progress.Warning, firstLine(err))
+	}
+	// Those that a backup had left halted were of the database that goes.
+	if err := (&backup.Record{}).Change(dir, func(now *backup.Record) { now.Halted = nil }); err != nil {
+		return err
 	}
 	if err := r.discard(ctx, true); err != nil {
 		return err

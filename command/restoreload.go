@@ -31,18 +31,17 @@ type loading struct {
 	known    map[string]int64
 }
 
-// prepare has the databases run, and the state volume be there.
-func (r restoring) prepare(ctx context.Context) (loading, error) {
+// databases has the databases run, and returns when they are ready: both in step, or
+// else the primary.
+func (r restoring) databases(ctx context.Context, both bool) error {
 	s := r.survey
-	l := loading{restoring: r}
 	containers, err := s.engine.Containers(ctx, s.stack.Project.Name)
 	if err != nil {
-		return l, err
+		return err
 	}
 	runs := func(service string) bool {
 		return slices.ContainsFunc(containers, func(c engineContainer) bool { return c.Service == service && c.State == "running" })
 	}
-	marked := plan.Mark(s.stack.Project, s.program())
 	var start []string
 	for _, service := range pairServices {
 		if _, ok := s.stack.Project.Services[service]; ok && !runs(service) {
@@ -50,28 +49,43 @@ func (r restoring) prepare(ctx context.Context) (loading, error) {
 		}
 	}
 	if len(start) > 0 {
-		if err := s.engine.Up(ctx, marked, start, r.report); err != nil {
-			return l, err
+		if err := s.engine.Up(ctx, plan.Mark(s.stack.Project, s.program()), start, r.report); err != nil {
+			return err
 		}
 	}
-	if s.hasPair() {
-		// What is loaded is stored by both, or not acknowledged.
-		if _, err := s.awaitPair(ctx, r.report, func(now pair.Status) bool { return now.Durable }); err != nil {
-			return l, err
-		}
-	} else if err := s.waitFor(ctx, topology.Database, r.report); err != nil {
+	if !s.hasPair() {
+		return s.waitFor(ctx, topology.Database, r.report)
+	}
+	_, err = s.awaitPair(ctx, r.report, func(now pair.Status) bool { return now.Durable || !both && now.Primary != "" })
+	return err
+}
+
+// prepare has the databases run, and the state volume be there.
+func (r restoring) prepare(ctx context.Context) (loading, error) {
+	s := r.survey
+	l := loading{restoring: r}
+	// What is loaded is stored by both, or not acknowledged.
+	if err := r.databases(ctx, true); err != nil {
 		return l, err
 	}
 	if _, err := s.stateVolume(); err != nil {
 		return l, err
 	}
+	containers, err := s.engine.Containers(ctx, s.stack.Project.Name)
+	if err != nil {
+		return l, err
+	}
 	if !slices.ContainsFunc(containers, func(c engineContainer) bool { return c.Service == topology.Orchestrator }) {
 		// It is a container that a new volume gets its owner from, before it is started.
-		if err := s.engine.Create(ctx, marked, []string{topology.Orchestrator}, r.report); err != nil {
+		if err := s.engine.Create(ctx, plan.Mark(s.stack.Project, s.program()), []string{topology.Orchestrator}, r.report); err != nil {
 			return l, err
 		}
 	}
 	if l.database, err = s.primaryDatabase(ctx); err != nil {
+		return l, err
+	}
+	// Before anything is loaded, or of an earlier restore removed: who knows what that is.
+	if err := r.nothingAside(ctx, l.database, "see what is in it, and have it dropped: inmanta-docker exec "+l.database.Service+" dropdb -U inmanta "+database.Before); err != nil {
 		return l, err
 	}
 	l.owner, l.known, err = s.lookIntoImage(ctx)
@@ -296,12 +310,27 @@ func (r restoring) discard(ctx context.Context, restored bool) error {
 	name := database.Before
 	if !restored {
 		name = database.Loaded
+		// Names may be given late, as where the standby that is to know was away.
+		if err := r.nothingAside(ctx, c, "have it put back: inmanta-docker restore --put-back"); err != nil {
+			return err
+		}
 	}
 	if err := database.Drop(ctx, s.engine, c.ID, name); err != nil {
 		return err
 	}
 	_, err = s.onVolume(ctx, "discard")
 	return err
+}
+
+// nothingAside is a problem where what a restore has put aside is there.
+func (r restoring) nothingAside(ctx context.Context, c readiness.Container, fix string) error {
+	there, err := database.Look(ctx, r.survey.engine, c.ID)
+	if err != nil || !there.Before {
+		return err
+	}
+	return problem.Problem{
+		ID: "restore-databases", Where: c.Name, What: "there is a database " + database.Before + ", which is what was there before a restore", Fix: fix,
+	}
 }
 
 // environmentNames are the environments in the deployment's database, whether the
