@@ -57,13 +57,14 @@ var mayImport = map[string][]string{
 	"sidecar/halt":           {},
 	"sidecar/control":        {},
 	"sidecar/dbarchive": {
-		"sidecar/control", "sidecar/figure", "sidecar/moments", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
+		"sidecar/control", "sidecar/figure", "sidecar/hostfolder", "sidecar/moments", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
 	},
 	"sidecar/dbdump": {
-		"sidecar/control", "sidecar/dumps", "sidecar/figure", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
+		"sidecar/control", "sidecar/dumps", "sidecar/figure", "sidecar/hostfolder", "sidecar/passwd", "sidecar/privilege", "sidecar/process",
 	},
 	"sidecar/dumps":      {"sidecar/schedule", "sidecar/setting"},
 	"sidecar/figure":     {},
+	"sidecar/hostfolder": {},
 	"sidecar/initrecord": {},
 	"sidecar/logrotate": {
 		"sidecar/control", "sidecar/figure", "sidecar/logrotate/archive", "sidecar/logrotate/policy", "sidecar/logrotate/rotation",

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/moments"
 )
 
@@ -147,7 +148,7 @@ func (d *daemon) makeBase(ctx context.Context, s moments.Stretch, begun time.Tim
 	if err := writeNote(filepath.Join(folder, moments.Note(made.Name)), made, true); err != nil {
 		return made, errors.Join(err, os.RemoveAll(final))
 	}
-	return made, syncFolder(folder)
+	return made, hostfolder.Sync(folder)
 }
 
 // size is how many bytes the files in a folder have together.

@@ -91,7 +91,7 @@ const comeback = 10 * time.Second
 func Serve(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := &daemon{config: c, log: journal(c), nursery: &process.Nursery{}, made: make(chan struct{}, 1)}
+	d := &daemon{config: c, log: control.Journal(c.Log), nursery: &process.Nursery{}, made: make(chan struct{}, 1)}
 	d.known.stopped = errors.New("it is starting")
 	go func() { // this is the first process of its container
 		if err := d.nursery.Bury(ctx); err != nil {
@@ -221,21 +221,6 @@ func sweep(c Config) error {
 		}
 	}
 	return nil
-}
-
-// journal writes one JSON object a line.
-func journal(c Config) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(c.Log, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		switch {
-		case a.Key == slog.LevelKey && len(groups) == 0:
-			return slog.Attr{}
-		case a.Key == slog.MessageKey && len(groups) == 0:
-			a.Key = "event"
-		case a.Key == slog.TimeKey && len(groups) == 0:
-			a.Value = slog.TimeValue(a.Value.Time().UTC())
-		}
-		return a
-	}}))
 }
 
 // answer answers a request.

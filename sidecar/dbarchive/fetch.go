@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/moments"
 )
 
@@ -180,5 +181,5 @@ func keepGrown(folder string) error {
 			return fmt.Errorf("keeping what there is of %s: %w", name, err)
 		}
 	}
-	return syncFolder(folder)
+	return hostfolder.Sync(folder)
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/moments"
 	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 	"github.com/inmanta/inmanta-docker/sidecar/privilege"
@@ -32,7 +33,9 @@ func Run(log io.Writer) error {
 	var taken error
 	if err := become(func(account passwd.Account) error {
 		// A file system of another machine may not let it: it may be right as it is.
-		taken = takeFolder(c.Folder, binary, c.Deployment, account.UID)
+		taken = hostfolder.Take(c.Folder, binary, account.UID, func(gid int) error {
+			return give(c.Folder, c.Deployment, account.UID, gid)
+		})
 		return nil
 	}); err != nil {
 		return err
@@ -65,47 +68,19 @@ func become(first func(passwd.Account) error) error {
 	return nil
 }
 
-// folderMode lets the sidecar and the operator's group do what they like, and
-// nobody else look: the archive has all the secrets of the models.
-const folderMode = unix.S_ISGID | 0o770
-
-// takeFolder gives the folder of the archive, and what is the deployment's in it, to
-// the user, and leaves it to the operator's group: that of the folder or, where the
-// engine made it, of a file which the operator put there. It is for root with
-// CAP_CHOWN and nothing else, hence the detour over its own. A folder that is the
-// user's stays as it is.
-func takeFolder(folder, operators, deployment string, uid int) error {
-	var is, of unix.Stat_t
-	if err := unix.Stat(folder, &is); err != nil {
-		return fmt.Errorf("looking at the folder: %w", err)
-	}
-	if int(is.Uid) == uid {
-		return nil
-	}
-	gid := int(is.Gid)
-	if is.Uid == 0 && gid == 0 && unix.Stat(operators, &of) == nil {
-		gid = int(of.Gid)
-	}
-	if err := unix.Chown(folder, 0, 0); err != nil {
-		return fmt.Errorf("taking over the folder: %w", err)
-	}
-	if err := unix.Chmod(folder, folderMode); err != nil {
-		return fmt.Errorf("closing the folder to others: %w", err)
-	}
+// give gives what is the deployment's in a folder away: another image may have
+// another user of the same name.
+func give(folder, deployment string, uid, gid int) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return fmt.Errorf("listing the folder: %w", err)
 	}
 	for _, entry := range entries {
-		// Another image may have another user of the same name.
 		if lock := strings.HasPrefix(entry.Name(), "."+deployment) && strings.HasSuffix(entry.Name(), "-archive.lock"); lock || moments.IsStretch(deployment, entry.Name()) {
 			if err := giveTree(filepath.Join(folder, entry.Name()), uid, gid); err != nil {
 				return fmt.Errorf("taking over %s: %w", entry.Name(), err)
 			}
 		}
-	}
-	if err := unix.Chown(folder, uid, gid); err != nil {
-		return fmt.Errorf("giving the folder away: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inmanta/inmanta-docker/sidecar/figure"
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/moments"
 )
 
@@ -92,7 +93,7 @@ func (d *daemon) State() State {
 	}
 	m := moment{stopped: k.stopped, unanswered: k.unanswered, current: k.current}
 	m.barred = unix.Access(d.config.Folder, unix.R_OK|unix.W_OK|unix.X_OK)
-	s.FreeBytes, m.unknown = room(d.config.Folder)
+	s.FreeBytes, m.unknown = hostfolder.Room(d.config.Folder)
 	if len(s.Reasons) == 0 {
 		s.Reasons = judge(s, m)
 	}

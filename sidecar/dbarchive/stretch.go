@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/moments"
 )
 
@@ -128,7 +129,7 @@ func newStretch(folder, deployment, system string, now time.Time) (moments.Stret
 	if err := writeNote(filepath.Join(path, moments.About), about{System: system}, true); err != nil {
 		return s, err
 	}
-	return s, errors.Join(syncFolder(path), syncFolder(folder))
+	return s, errors.Join(hostfolder.Sync(path), hostfolder.Sync(folder))
 }
 
 // goesOn says why the log that the server would send does not go on where that of
@@ -157,25 +158,4 @@ func goesOn(s moments.Stretch, files []string, now server) error {
 		return errors.New("the log of the archive is gone")
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = dir.Sync()
-	if errors.Is(err, unix.EINVAL) {
-		err = nil // a file system that does not do that for folders
-	}
-	return errors.Join(err, dir.Close())
-}
-
-// room is what the folder's file system has left for an ordinary user, in bytes.
-func room(path string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err != nil {
-		return 0, err
-	}
-	return int64(s.Bavail) * s.Frsize, nil
 }

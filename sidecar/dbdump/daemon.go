@@ -68,7 +68,7 @@ func Serve(ctx context.Context, c Config) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	log := journal(c)
+	log := control.Journal(c.Log)
 	d := &daemon{config: c, log: log, nursery: nurse(ctx, log), requests: make(chan chan Attempt), pulse: control.NewPulse()}
 	d.state.Store(d.blank("it is starting"))
 	listener, err := net.Listen("unix", c.Address)
@@ -100,23 +100,6 @@ func Serve(ctx context.Context, c Config) error {
 	d.log.Info("stopping")
 	cancel()
 	return <-answering
-}
-
-// journal writes one JSON object a line: the time, the event, and what there is to
-// say of it.
-func journal(c Config) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(c.Log, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		switch {
-		case len(groups) > 0:
-		case a.Key == slog.LevelKey:
-			return slog.Attr{}
-		case a.Key == slog.MessageKey:
-			a.Key = "event"
-		case a.Key == slog.TimeKey:
-			a.Value = slog.TimeValue(a.Value.Time().UTC())
-		}
-		return a
-	}}))
 }
 
 // blank is the state where there is nobody who would know more.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inmanta/inmanta-docker/sidecar/dumps"
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 )
 
 // folder is that of the dumps, held by this process alone.
@@ -167,7 +168,7 @@ func (f *folder) publish(name, sha256 string) error {
 		}
 	}
 	f.step("sync folder")
-	return syncFolder(f.path)
+	return hostfolder.Sync(f.path)
 }
 
 // rename is that of rename(2), but never onto something.
@@ -191,25 +192,4 @@ func (f *folder) write(name, text string) error {
 	}
 	_, err = io.WriteString(file, text)
 	return errors.Join(err, file.Sync(), file.Close())
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = dir.Sync()
-	if errors.Is(err, unix.EINVAL) {
-		err = nil // a file system that does not do that for folders
-	}
-	return errors.Join(err, dir.Close())
-}
-
-// room is what the folder's file system has left for an ordinary user, in bytes.
-func room(path string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err != nil {
-		return 0, err
-	}
-	return int64(s.Bavail) * s.Frsize, nil
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inmanta/inmanta-docker/sidecar/dumps"
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
@@ -203,7 +204,7 @@ func (k *keeper) prune(made string) error {
 	}
 	k.daemon.log.Info("removed", "files", expired, "why", "no longer kept")
 	k.memorise()
-	return syncFolder(k.folder.path)
+	return hostfolder.Sync(k.folder.path)
 }
 
 // full says whether there was no room for something.

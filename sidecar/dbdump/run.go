@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/passwd"
 	"github.com/inmanta/inmanta-docker/sidecar/privilege"
 )
@@ -46,7 +47,9 @@ func Run(log io.Writer) error {
 		return fmt.Errorf("finding the operator's group: %w", err)
 	}
 	// A file system of another machine may not let it: it may be right as it is.
-	taken := takeFolder(c.Folder, binary, c.Deployment, account.UID)
+	taken := hostfolder.Take(c.Folder, binary, account.UID, func(gid int) error {
+		return give(c.Folder, c.Deployment, account.UID, gid)
+	})
 	if err := privilege.Leave(privilege.Identity{UID: account.UID, GID: account.GID, Groups: account.Groups}); err != nil {
 		return fmt.Errorf("giving up root, without which nothing is dumped: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/sidecar/dumps"
 	"github.com/inmanta/inmanta-docker/sidecar/figure"
+	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 )
 
 // State is what the sidecar says of itself: as JSON, what `db-dump ls --json`
@@ -91,7 +92,7 @@ func (d *daemon) State() State {
 	s.Running = d.running.Load()
 	m := moment{now: d.config.Now(), quiet: d.pulse.Quiet(), busy: d.busy.Load()}
 	m.barred = unix.Access(d.config.Folder, unix.R_OK|unix.W_OK|unix.X_OK)
-	s.FreeBytes, m.unknown = room(d.config.Folder)
+	s.FreeBytes, m.unknown = hostfolder.Room(d.config.Folder)
 	s.Reasons = judge(s, m, d.config.Policy)
 	s.Healthy = len(s.Reasons) == 0
 	return s
