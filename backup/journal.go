@@ -43,6 +43,9 @@ type Journal struct {
 	Halted []string `json:"halted"`
 	// Edition is the orchestrator's that the backup is of; may be empty.
 	Edition string `json:"edition,omitempty"`
+	// Moment is the one of the archive that the database is brought back to, as it was
+	// asked for: then there is no backup, and the state volume is left alone.
+	Moment string `json:"moment,omitempty"`
 }
 
 const journalFile = "restore.json"
@@ -84,9 +87,13 @@ func (j Journal) Over(dir string) error {
 
 // CutShort is the problem that a restore has to be finished first.
 func (j Journal) CutShort() problem.Problem {
+	what := "a restore of this backup"
+	if j.Moment != "" {
+		what = "bringing back the database"
+	}
 	return problem.Problem{
 		ID: "restore-cut-short", Where: j.Where,
-		What: fmt.Sprintf("a restore of this backup, begun %s, was cut short while %s", j.Began.Local().Format(time.DateTime), map[Phase]string{
+		What: fmt.Sprintf("%s, begun %s, was cut short while %s", what, j.Began.Local().Format(time.DateTime), map[Phase]string{
 			Loading: "it was loaded; what was there is untouched", Swapping: "it took the place of what was there", Starting: "the orchestrator started with it",
 			Keeping: "what was there before was removed", PuttingBack: "what was there before was put back",
 		}[j.Phase]),

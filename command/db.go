@@ -21,10 +21,12 @@ import (
 func (a *app) dbVerb() *cobra.Command {
 	verb := &cobra.Command{
 		Use:   "db",
-		Short: "Look after the two databases: status, switchover, failover, rejoin",
+		Short: "Look after two databases, or bring one back as it was at a moment",
 		Long: `Look after the two databases of docker-compose.db-replica.yml, of which one is the
 primary and the other its standby: how they are, which is which, and what to do
-when one of them is gone. None is ever promoted without being told to.`,
+when one of them is gone. None is ever promoted without being told to.
+
+Or bring the one of docker-compose.db-archive.yml back as it was at a moment: recover.`,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       a.verbOf,
 	}
@@ -58,7 +60,7 @@ Nothing is written before the other database is back: inmanta-docker db rejoin.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.failover(cmd.Context(), acceptLoss) },
 	}
 	failover.Flags().BoolVar(&acceptLoss, "accept-data-loss", false, "Promote it although what the old primary acknowledged may be lost for good")
-	verb.AddCommand(status, failover, a.dbCertificatesVerb(),
+	verb.AddCommand(status, failover, a.dbCertificatesVerb(), a.recoverVerb(),
 		&cobra.Command{
 			Use:   "switchover",
 			Short: "Have primary and standby change places; nothing is lost",

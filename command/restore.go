@@ -25,7 +25,9 @@ import (
 type restoreOptions struct {
 	keys                   keys
 	replace, goOn, putBack bool
-	timeout                time.Duration
+	// moment is one of the archive to go back to, in the place of a backup.
+	moment  string
+	timeout time.Duration
 }
 
 // keyFlags are those that open an encrypted backup.
@@ -178,14 +180,14 @@ func (a *app) restore(ctx context.Context, where string, o restoreOptions) error
 	case !cutShort && resumes:
 		return problem.Problem{ID: "no-restore", Where: s.deployment.Dir, What: "no restore was cut short here", Fix: "name a backup to restore: inmanta-docker backup ls"}
 	case cutShort:
-		where = j.Where
+		where, o.moment = j.Where, j.Moment
 	}
 	if _, err := s.engine.RemoveAbandoned(ctx, s.stack.Project.Name); err != nil {
 		return err
 	}
 	report, stop := u.Progress()
 	defer stop()
-	r := restoring{app: a, survey: s, report: report, timeout: o.timeout, ui: u}
+	r := restoring{app: a, survey: s, report: report, timeout: o.timeout, ui: u, alone: o.moment != ""}
 	if cutShort {
 		// As after a `down` in between: up refuses to start them.
 		if err := r.databases(ctx, false); err != nil {
@@ -200,6 +202,8 @@ func (a *app) restore(ctx context.Context, where string, o restoreOptions) error
 		err = r.putBack(ctx, &j)
 	case cutShort && j.Phase != backup.Loading:
 		err = r.carryOn(ctx, &j)
+	case o.moment != "":
+		err = r.recover(ctx, o.moment, o.replace || cutShort)
 	default:
 		var from source
 		if from, err = a.backupAt(s.deployment, where, o.keys); err == nil {
@@ -220,6 +224,17 @@ type restoring struct {
 	report  progress.Report
 	ui      *ui.UI
 	timeout time.Duration
+	// alone is that the database alone is restored: the state volume is left as it is.
+	alone bool
+}
+
+// onState does something with the state volume, if that is restored.
+func (r restoring) onState(ctx context.Context, verb string) error {
+	if r.alone {
+		return nil
+	}
+	_, err := r.survey.onVolume(ctx, verb)
+	return err
 }
 
 // say reports that a step of the restore begins, or is done.
@@ -241,7 +256,7 @@ func (r restoring) begin(ctx context.Context, from source, replace bool) error {
 	if problems := backup.Problems(from.String(), h, m, target); len(problems) > 0 {
 		return problems
 	}
-	if err := r.mayReplace(ctx, from, replace); err != nil {
+	if err := r.mayReplace(ctx, "inmanta-docker restore --replace "+from.String(), replace); err != nil {
 		return err
 	}
 	load, err := r.prepare(ctx)
@@ -256,24 +271,31 @@ func (r restoring) begin(ctx context.Context, from source, replace bool) error {
 		return problems
 	}
 	j := backup.Journal{ID: h.ID, Where: from.String(), Began: time.Now().UTC(), Halted: m.Content.Halted, Edition: h.Orchestrator.Edition}
-	if err := j.Enter(s.deployment.Dir, backup.Loading); err != nil {
-		return err
-	}
-	if err := load.load(ctx, from, m); err != nil {
-		// What was there was not touched: nothing of the attempt is to stay.
-		if left := load.forget(context.WithoutCancel(ctx)); left != nil {
-			return errors.Join(err, j.CutShort()) // an engine that is gone, for one
-		}
-		return errors.Join(err, j.Over(s.deployment.Dir))
-	}
-	if err := j.Enter(s.deployment.Dir, backup.Swapping); err != nil {
-		return err
-	}
-	return r.carryOn(ctx, &j)
+	return r.replace(ctx, load, &j, func() error { return load.load(ctx, from, m) })
 }
 
-// mayReplace refuses to replace environments that nobody has said are to go.
-func (r restoring) mayReplace(ctx context.Context, from source, replace bool) error {
+// replace has something loaded beside what is there, and gives it its place.
+func (r restoring) replace(ctx context.Context, l loading, j *backup.Journal, load func() error) error {
+	dir := r.survey.deployment.Dir
+	if err := j.Enter(dir, backup.Loading); err != nil {
+		return err
+	}
+	if err := load(); err != nil {
+		// What was there was not touched: nothing of the attempt is to stay.
+		if left := l.forget(context.WithoutCancel(ctx)); left != nil {
+			return errors.Join(err, j.CutShort()) // an engine that is gone, for one
+		}
+		return errors.Join(err, j.Over(dir))
+	}
+	if err := j.Enter(dir, backup.Swapping); err != nil {
+		return err
+	}
+	return r.carryOn(ctx, j)
+}
+
+// mayReplace refuses to replace environments that nobody has said are to go; again
+// is the command that says so.
+func (r restoring) mayReplace(ctx context.Context, again string, replace bool) error {
 	if replace {
 		return nil
 	}
@@ -292,7 +314,7 @@ func (r restoring) mayReplace(ctx context.Context, from source, replace bool) er
 		}
 		return problem.Problem{
 			ID: "restore-replaces", Where: "volume " + volume, What: "the deployment has a database, which does not run, so that nobody can say what a restore would replace",
-			Fix: "start it to look (inmanta-docker up), or say that it is to be replaced: inmanta-docker restore --replace " + from.String(),
+			Fix: "start it to look (inmanta-docker up), or say that it is to be replaced: " + again,
 		}
 	}
 	names, err := r.survey.environmentNames(ctx)
@@ -302,7 +324,7 @@ func (r restoring) mayReplace(ctx context.Context, from source, replace bool) er
 	return problem.Problem{
 		ID: "restore-replaces", Where: r.survey.deployment.Dir,
 		What: "a restore replaces the environments that the deployment has: " + some(names),
-		Fix:  "back them up first (inmanta-docker backup), and say that they are to be replaced: inmanta-docker restore --replace " + from.String(),
+		Fix:  "back them up first (inmanta-docker backup), and say that they are to be replaced: " + again,
 	}
 }
 

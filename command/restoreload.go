@@ -206,8 +206,7 @@ func (l loading) compare(ctx context.Context, from source, m bundle.Manifest) er
 
 // forget removes what was loaded.
 func (l loading) forget(ctx context.Context) error {
-	_, err := l.survey.onVolume(ctx, "discard")
-	return errors.Join(err, database.Drop(ctx, l.survey.engine, l.database.ID, database.Loaded))
+	return errors.Join(l.onState(ctx, "discard"), database.Drop(ctx, l.survey.engine, l.database.ID, database.Loaded))
 }
 
 // clear removes every container but the databases': none of them may see half of
@@ -251,7 +250,7 @@ func (r restoring) swap(ctx context.Context, in bool) error {
 	if !in {
 		verb, change = "swap-back", database.SwapOut
 	}
-	if _, err := s.onVolume(ctx, verb); err != nil {
+	if err := r.onState(ctx, verb); err != nil {
 		return err
 	}
 	swapped := there.Before && !there.Loaded
@@ -318,8 +317,7 @@ func (r restoring) discard(ctx context.Context, restored bool) error {
 	if err := database.Drop(ctx, s.engine, c.ID, name); err != nil {
 		return err
 	}
-	_, err = s.onVolume(ctx, "discard")
-	return err
+	return r.onState(ctx, "discard")
 }
 
 // nothingAside is a problem where what a restore has put aside is there.

@@ -285,6 +285,33 @@ func Load(ctx context.Context, c Streaming, container, name string, dump io.Read
 	return nil
 }
 
+// Copy dumps the database of a name in one container into the one of another name,
+// which is empty, in another container, without keeping the dump.
+func Copy(ctx context.Context, c Streaming, from, name, to, into string) error {
+	dumping, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reader, writer := io.Pipe()
+	dumped := make(chan error, 1)
+	go func() {
+		var said tail
+		code, err := c.Feed(dumping, from, serverUser, []string{
+			"pg_dump", "--format=custom", "--compress=0", "--no-password", "--username=" + User, name,
+		}, nil, writer, &said)
+		if err == nil && code != 0 {
+			err = fmt.Errorf("pg_dump ends with %d: %s", code, lastLine(said.String()))
+		}
+		writer.CloseWithError(err)
+		dumped <- err
+	}()
+	err := Load(ctx, c, to, into, reader)
+	reader.CloseWithError(err)
+	cancel() // of one that was loaded nothing is left to be dumped
+	if failed := <-dumped; err == nil && failed != nil {
+		err = fmt.Errorf("dumping the database: %w", failed)
+	}
+	return err
+}
+
 // tail keeps the end of what is written to it.
 type tail struct{ bytes.Buffer }
 

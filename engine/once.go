@@ -26,7 +26,8 @@ type Once struct {
 	// Volumes and Files are where it has volumes and files of the host, by name
 	// and by path. It cannot change them.
 	Volumes, Files map[string]string
-	// Writable are where it has volumes that it may change, by name.
+	// Writable are where it has volumes that it may change, by name; one without a
+	// name is made for it, and removed with it.
 	Writable map[string]string
 	// Capabilities are its own, as the engine names them; none where it is empty,
 	// and where it is nil root's right to every file, DAC_OVERRIDE.
@@ -35,6 +36,8 @@ type Once struct {
 	Network string
 	// Project is the deployment that it is for: see RemoveAbandoned.
 	Project string
+	// Started, where it is not nil, is told the container's id once it runs.
+	Started func(id string)
 }
 
 // onceLabel marks the containers that are run once, with the deployment that
@@ -98,6 +101,9 @@ func (e *Engine) StreamOnce(ctx context.Context, o Once, stdin io.Reader, stdout
 	waiting := e.API().ContainerWait(ctx, made.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if _, err := e.API().ContainerStart(ctx, made.ID, client.ContainerStartOptions{}); err != nil {
 		return fail(err)
+	}
+	if o.Started != nil {
+		o.Started(made.ID)
 	}
 	if stdin != nil {
 		go func() {
