@@ -238,6 +238,9 @@ func TestArchiveFull(t *testing.T) {
 	if got := s.archive(); got.Healthy || got.Streaming || got.HeldBytes == 0 {
 		t.Errorf("full, it says of itself %+v", got)
 	}
+	// Whoever comes anew meets the same.
+	s.docker("restart", s.container())
+	s.unwell("nothing is archived", "o space left on device", "make room in "+disk)
 	resize("1g")
 	s.well()
 	rows := s.sql("select count(*) from kept")

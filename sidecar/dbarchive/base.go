@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/figure"
 	"github.com/inmanta/inmanta-docker/sidecar/hostfolder"
 	"github.com/inmanta/inmanta-docker/sidecar/moments"
 )
@@ -51,13 +52,17 @@ func (d *daemon) next(now time.Time) (at time.Time, ok bool) {
 			continue
 		}
 		due := d.config.Policy.Due(s, now)
-		if k.last != nil && k.last.Error != "" && k.retry.After(due) && k.retry.Sub(now) <= moments.Pause(k.failures) {
+		if k.last != nil && k.last.Error != "" && k.retry.After(due) && k.retry.Sub(now) <= patience(k.failures) {
 			due = k.retry
 		}
 		return due, k.receiving
 	}
 	return time.Time{}, false
 }
+
+// patience is how long it is before the next attempt after so many failures in a row:
+// ten times as long as for the log, as it takes more to try.
+func patience(failures int) time.Duration { return 10 * moments.Pause(failures) }
 
 // attempt makes a base backup, and removes what is not kept any more.
 func (d *daemon) attempt(ctx context.Context) {
@@ -76,7 +81,7 @@ func (d *daemon) attempt(ctx context.Context) {
 		d.learn(func(k *known) {
 			said = k.last != nil && k.last.Error == a.Error
 			k.failures++
-			k.last, k.retry = &a, a.Ended.Add(moments.Pause(k.failures))
+			k.last, k.retry = &a, a.Ended.Add(patience(k.failures))
 		})
 		if !said {
 			d.tell(fmt.Errorf("the base backup failed: %w", err), advice(a.Error, d.config.Shown))
@@ -116,6 +121,9 @@ func (d *daemon) makeBase(ctx context.Context, s moments.Stretch, begun time.Tim
 	if err := os.RemoveAll(partial); err != nil {
 		return made, fmt.Errorf("making room for a base backup: %w", err)
 	}
+	if err := d.hasRoom(); err != nil {
+		return made, err
+	}
 	if err := run(ctx, d.nursery, "pg_basebackup", "--no-password", "--pgdata="+partial, "--format=plain", "--wal-method=stream", "--checkpoint=fast", "--label="+made.Name); err != nil {
 		return made, err
 	}
@@ -149,6 +157,22 @@ func (d *daemon) makeBase(ctx context.Context, s moments.Stretch, begun time.Tim
 		return made, errors.Join(err, os.RemoveAll(final))
 	}
 	return made, hostfolder.Sync(folder)
+}
+
+// hasRoom refuses a base backup that may not fit: it would take the room of the log
+// until it fails.
+func (d *daemon) hasRoom() error {
+	free, err := hostfolder.Room(d.config.Folder)
+	if err != nil {
+		return fmt.Errorf("finding out how much room there is: %w", err)
+	}
+	d.mu.Lock()
+	may := needed(d.known.stretches, d.known.server)
+	d.mu.Unlock()
+	if free < may {
+		return fmt.Errorf("there is %s free, and it may need %s: no space left on device", figure.Bytes(free), figure.Bytes(may))
+	}
+	return nil
 }
 
 // size is how many bytes the files in a folder have together.
@@ -220,9 +244,11 @@ func (d *daemon) prune() error {
 		}
 	}
 	d.learn(func(k *known) {
-		for i := range all { // what is known of it is newer than what it says
-			if all[i].Name == k.current {
-				all[i].Until = s.Until
+		for i := range all {
+			for _, one := range k.stretches { // what is known of it is newer than what it says
+				if one.Name == all[i].Name && one.Until.After(all[i].Until) {
+					all[i].Until = one.Until
+				}
 			}
 		}
 		k.stretches = all

@@ -42,6 +42,8 @@ type daemon struct {
 	nursery *process.Nursery
 	// made is told when there is another stretch, or somebody receives its log.
 	made chan struct{}
+	// looking is held by whoever looks at the server and notes what that says.
+	looking sync.Mutex
 
 	mu    sync.Mutex
 	known known
@@ -237,7 +239,7 @@ func (d *daemon) answer(ctx context.Context, asked request) answer {
 }
 
 // catchPatience is how long the archive may take to have what was committed.
-const catchPatience = 10 * time.Second
+const catchPatience = 5 * time.Second
 
 // catchUp returns once the archive has all that was committed until then, or does
 // not get it.

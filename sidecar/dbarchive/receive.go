@@ -139,6 +139,8 @@ func (d *daemon) freeName(all []moments.Stretch) time.Time {
 // look asks the server how far it is, and notes up to which moment the archive has
 // everything.
 func (d *daemon) look(ctx context.Context) (server, error) {
+	d.looking.Lock()
+	defer d.looking.Unlock()
 	moment := time.Now()
 	now, err := askServer(ctx)
 	if err != nil {
