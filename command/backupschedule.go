@@ -12,6 +12,7 @@ import (
 	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
 
+	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
 )
@@ -39,11 +40,12 @@ func unitWord(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(word) + `"`
 }
 
-// timerUnits are the texts of a service and of its timer.
-func timerUnits(dir, program, when string, args []string) (service, timer string) {
+// timerUnits are the texts of a service and of its timer: of the deployment in dir, with
+// a command that runs in the folder at.
+func timerUnits(dir, at, when string, words []string) (service, timer string) {
 	plain := strings.NewReplacer("%", "%%")
 	var command []string
-	for _, word := range append([]string{program, "backup"}, args...) {
+	for _, word := range words {
 		command = append(command, unitWord(word))
 	}
 	service = fmt.Sprintf(`[Unit]
@@ -53,9 +55,9 @@ After=docker.service network-online.target
 
 [Service]
 Type=oneshot
-WorkingDirectory=%[1]s
-ExecStart=%[2]s
-`, plain.Replace(dir), strings.Join(command, " "))
+WorkingDirectory=%[2]s
+ExecStart=%[3]s
+`, plain.Replace(dir), plain.Replace(at), strings.Join(command, " "))
 	timer = fmt.Sprintf(`[Unit]
 Description=Backup of the Inmanta deployment in %s
 
@@ -69,6 +71,26 @@ WantedBy=timers.target
 	return service, timer
 }
 
+// backupWords are a command that backs up the deployment that this one is about, from
+// the folder that this one runs in, whatever the shell has set here.
+func backupWords(program, project string, r deployment.Request, args []string) []string {
+	words := []string{program, "--project-name", project}
+	for _, flag := range []struct {
+		name   string
+		values []string
+	}{{"--project-directory", []string{r.ProjectDirectory}}, {"--file", r.Files}, {"--with", r.With}, {"--env-file", r.EnvFiles}, {"--profile", r.Composing.Profiles}} {
+		for _, value := range flag.values {
+			if value != "" {
+				words = append(words, flag.name, value)
+			}
+		}
+	}
+	if r.Composing.Compatibility {
+		words = append(words, "--compatibility")
+	}
+	return append(append(words, "backup"), args...)
+}
+
 func (a *app) scheduleBackup(ctx context.Context, when, folder string, args []string) error {
 	d, stack, err := a.open(ctx)
 	if err != nil {
@@ -79,7 +101,11 @@ func (a *app) scheduleBackup(ctx context.Context, when, folder string, args []st
 		return fmt.Errorf("finding this program: %w", err)
 	}
 	var problems problem.List
-	for _, text := range append([]string{when, d.Dir, self}, args...) {
+	words := backupWords(self, stack.Project.Name, a.request, args)
+	if d.FromStdin() || len(a.request.Env) > 0 {
+		problems = append(problems, problem.Problem{ID: "schedule", Where: "backup schedule", What: "a compose file from standard input, and variables given by --env, are not there at night", Fix: "write them to a file, and to .env"})
+	}
+	for _, text := range append([]string{when, d.Dir, a.request.WorkDir}, words...) {
 		if strings.ContainsAny(text, "\r\n") {
 			problems = append(problems, problem.Problem{ID: "schedule", Where: fmt.Sprintf("%q", text), What: "a unit file cannot hold a line's end", Fix: "write it without"})
 		}
@@ -95,7 +121,7 @@ func (a *app) scheduleBackup(ctx context.Context, when, folder string, args []st
 		return problems
 	}
 	name := "inmanta-backup-" + stack.Project.Name
-	service, timer := timerUnits(d.Dir, self, when, args)
+	service, timer := timerUnits(d.Dir, a.request.WorkDir, when, words)
 	u := a.ui()
 	for _, unit := range []struct{ name, text string }{{name + ".service", service}, {name + ".timer", timer}} {
 		path := filepath.Join(folder, unit.name)

@@ -3,11 +3,13 @@ package command
 import (
 	"strings"
 	"testing"
+
+	"github.com/inmanta/inmanta-docker/deployment"
 )
 
 func TestTimerUnits(t *testing.T) {
 	t.Parallel()
-	service, timer := timerUnits("/srv/50% off", "/usr/bin/inmanta-docker", "Mon..Fri 02:00", []string{"/mnt/my backups/", "--keep", "14", `$HOME "a\b"`})
+	service, timer := timerUnits("/srv/a", "/srv/50% off", "Mon..Fri 02:00", []string{"/usr/bin/inmanta-docker", "backup", "/mnt/my backups/", "--keep", "14", `$HOME "a\b"`})
 	for _, want := range []string{
 		"WorkingDirectory=/srv/50%% off\n", `ExecStart="/usr/bin/inmanta-docker" "backup" "/mnt/my backups/" "--keep" "14" "$$HOME \"a\\b\""` + "\n", "Type=oneshot\n",
 	} {
@@ -19,6 +21,23 @@ func TestTimerUnits(t *testing.T) {
 		if !strings.Contains(timer, want) {
 			t.Errorf("the timer lacks %q:\n%s", want, timer)
 		}
+	}
+}
+
+// What is backed up at night is what was meant when that was asked for, and not what
+// the folder's .env alone leads to.
+func TestBackupWords(t *testing.T) {
+	t.Parallel()
+	got := backupWords("/bin/i", "other", deployment.Request{
+		ProjectDirectory: "/srv/a", Files: []string{"docker-compose.yml", "own.yml"}, With: []string{"ssh"}, EnvFiles: []string{"e"},
+		Composing: deployment.Composing{Profiles: []string{"p"}, Compatibility: true},
+	}, []string{"b/", "--keep", "3"})
+	want := "/bin/i --project-name other --project-directory /srv/a --file docker-compose.yml --file own.yml --with ssh --env-file e --profile p --compatibility backup b/ --keep 3"
+	if strings.Join(got, " ") != want {
+		t.Errorf("it is %q", got)
+	}
+	if got := backupWords("/bin/i", "a", deployment.Request{}, nil); strings.Join(got, " ") != "/bin/i --project-name a backup" {
+		t.Errorf("of nothing it is %q", got)
 	}
 }
 

@@ -54,17 +54,34 @@ func (a *app) backupSurvey(ctx context.Context) (survey, backup.Record, error) {
 	if s.engine, err = a.reach(ctx); err != nil {
 		return s, record, err
 	}
-	if err := s.tidy(ctx, &record); err != nil {
+	err = s.endAbandoned(ctx, &record)
+	if err == nil {
+		err = s.resumeLeft(ctx, &record)
+	}
+	if err != nil {
 		return s, record, errors.Join(err, s.engine.Close())
 	}
 	return s, record, nil
 }
 
-// tidy ends what is left of a backup or a restore that was killed.
-func (s survey) tidy(ctx context.Context, record *backup.Record) error {
-	if _, err := s.engine.RemoveAbandoned(ctx, s.stack.Project.Name); err != nil {
+// endAbandoned ends what a backup or a restore that was killed has left at work.
+func (s survey) endAbandoned(ctx context.Context, record *backup.Record) error {
+	// What resumes environments may have done so: somebody may have halted them since.
+	resumed, err := s.engine.Accomplished(ctx, s.stack.Project.Name, "halt")
+	if err != nil {
 		return err
 	}
+	if resumed && len(record.Halted) > 0 {
+		if err := record.Change(s.deployment.Dir, func(r *backup.Record) { r.Halted = nil }); err != nil {
+			return err
+		}
+	}
+	_, err = s.engine.RemoveAbandoned(ctx, s.stack.Project.Name)
+	return err
+}
+
+// resumeLeft resumes the environments that a backup has left halted.
+func (s survey) resumeLeft(ctx context.Context, record *backup.Record) error {
 	if len(record.Halted) == 0 {
 		return nil
 	}

@@ -49,7 +49,7 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 	if err != nil {
 		return nil, err
 	}
-	once.Network, once.Capabilities = s.networkOf(topology.Orchestrator), []string{}
+	once.Network, once.Capabilities, once.Kept = s.networkOf(topology.Orchestrator), []string{}, true
 	if err := record.Change(s.deployment.Dir, func(r *backup.Record) { r.Halted = environments }); err != nil {
 		return nil, err
 	}

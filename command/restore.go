@@ -182,8 +182,18 @@ func (a *app) restore(ctx context.Context, where string, o restoreOptions) error
 	case cutShort:
 		where, o.moment = j.Where, j.Moment
 	}
-	if _, err := s.engine.RemoveAbandoned(ctx, s.stack.Project.Name); err != nil {
+	record, err := backup.Remembered(s.deployment.Dir)
+	if err == nil {
+		err = s.endAbandoned(ctx, &record)
+	}
+	if err != nil {
 		return err
+	}
+	if !cutShort {
+		// An orchestrator that does not answer may be why somebody restores.
+		if err := s.resumeLeft(ctx, &record); err != nil {
+			u.Note(progress.Warning, firstLine(err))
+		}
 	}
 	report, stop := u.Progress()
 	defer stop()

@@ -190,10 +190,10 @@ func TestRestoreKilled(t *testing.T) {
 
 	once := `^/containers/create$`
 	for i, m := range []moment{
-		to("making room for the database", "POST", `^/exec/\w+/start`, 4),
+		to("making room for the database", "POST", `^/exec/\w+/start`, 5),
 		late(to("unpacking", "POST", once, 3)),
 		late(to("swapping the volume", "POST", once, 4)),
-		to("swapping the databases", "POST", `^/exec/\w+/start`, 8),
+		to("swapping the databases", "POST", `^/exec/\w+/start`, 9),
 		to("making the orchestrator", "POST", `^/containers/create\?name=`+s.server()+`$`, 0),
 		to("resuming environments", "POST", once, 5),
 	} {
@@ -263,13 +263,29 @@ func TestBackupKilled(t *testing.T) {
 	g := newGate(t)
 	s.must("up")
 	r := &rotator{stack: s, beside: s.server()}
-	r.environment("running")
+	running := r.environment("running")
 	halted := r.environment("halted")
 	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.killed(g, to("packing", "POST", `^/containers/create$`, 2), "backup")
 	s.until("the environments are as they were", func() bool { return slices.Equal(s.environments(), []string{"halted halted", "running"}) })
+	// They are: somebody who halts them now has a reason, and no backup undoes that.
+	s.until("it has ended", func() bool {
+		return s.docker("ps", "-q", "--filter", "label=com.inmanta.docker.once="+s.name) == ""
+	})
+	act := func(action string) {
+		if err := s.call(http.MethodPost, "/api/v2/actions/environment/"+action, running.id, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	act("halt")
+	aside := s.backedUp(t.TempDir() + "/")
+	s.has("halted by somebody", "halted halted", "running halted")
+	if !aside.Consistent || aside.HaltedSeconds != 0 {
+		t.Errorf("made is %+v", aside)
+	}
+	act("resume")
 	made := s.backedUp()
 	s.has("after another backup", "halted halted", "running")
 	files, err := os.ReadDir(filepath.Join(s.dir, "backups"))

@@ -36,6 +36,9 @@ type Once struct {
 	Network string
 	// Project is the deployment that it is for: see RemoveAbandoned.
 	Project string
+	// Kept says that it stays when it ends and nobody waits for that any more, for
+	// Accomplished to tell.
+	Kept bool
 	// Started, where it is not nil, is told the container's id once it runs.
 	Started func(id string)
 }
@@ -70,7 +73,7 @@ func (e *Engine) RunOnce(ctx context.Context, o Once) (Result, error) {
 // A stdin of nil stays open and empty until it has ended. The end of its input
 // is how a container learns that this process is gone: the engine then lets it
 // run on, so that what would not end by itself is a matter for `inmanta-sidecar
-// attached`. It is removed when it ends, whoever still waits for that.
+// attached`. It is removed when it ends, whoever still waits for that, unless it is Kept.
 //
 // When ctx ends the container is killed. A Read of stdin that is under way when
 // the container has ended is not waited for.
@@ -195,9 +198,34 @@ func (o Once) options() client.ContainerCreateOptions {
 			NetworkMode: container.NetworkMode(network), CapDrop: []string{"ALL"}, CapAdd: capabilities,
 			SecurityOpt: []string{"no-new-privileges"}, Mounts: mounts,
 			// All of a volume may pass through its output.
-			LogConfig: container.LogConfig{Type: "none"}, AutoRemove: true,
+			LogConfig: container.LogConfig{Type: "none"}, AutoRemove: !o.Kept,
 		},
 	}
+}
+
+// Accomplished says whether a container that was run once for a deployment by a
+// process that was killed, and Kept, has ended well; word is the first of what its
+// command is told to do.
+func (e *Engine) Accomplished(ctx context.Context, project, word string) (bool, error) {
+	found, err := e.API().ContainerList(ctx, client.ContainerListOptions{
+		All: true, Filters: client.Filters{}.Add("label", onceLabel+"="+project).Add("status", "exited"),
+	})
+	if err != nil {
+		return false, fmt.Errorf("listing what was abandoned: %w", err)
+	}
+	for _, c := range found.Items {
+		inspected, err := e.API().ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("looking at what was abandoned: %w", err)
+		}
+		if args := inspected.Container.Args; len(args) > 0 && args[0] == word && inspected.Container.State.ExitCode == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // RemoveAbandoned removes the containers that were run once for a deployment by

@@ -402,6 +402,43 @@ func until(t *testing.T, what string, so func() bool) {
 	}
 }
 
+// How what is kept has ended is known until it is removed; what failed has done nothing.
+func TestAccomplished(t *testing.T) {
+	t.Parallel()
+	e := prepare(t)
+	name, project := newVolume(t, e), t.Name()
+	run := func(words ...string) {
+		once := onVolume(project, name, true, words...)
+		once.Kept = true
+		made, err := e.API().ContainerCreate(t.Context(), once.options())
+		if err == nil {
+			_, err = e.API().ContainerStart(t.Context(), made.ID, client.ContainerStartOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "it has ended", func() bool {
+			inspected, err := e.API().ContainerInspect(t.Context(), made.ID, client.ContainerInspectOptions{})
+			return err == nil && inspected.Container.State.Status == container.StateExited
+		})
+	}
+	is := func(when string, want bool) {
+		t.Helper()
+		if got, err := e.Accomplished(t.Context(), project, "volume"); err != nil || got != want {
+			t.Errorf("%s: %t, %v", when, got, err)
+		}
+	}
+	is("of nothing", false)
+	run("volume", "room", "/nowhere")
+	is("of one that failed", false)
+	run("volume", "room", "/volume")
+	is("of one that did", true)
+	if n, err := e.RemoveAbandoned(t.Context(), project); err != nil || n != 2 {
+		t.Errorf("%d were removed, %v", n, err)
+	}
+	is("when it is removed", false)
+}
+
 // What a killed process has left is removed by the next one, whether it was never
 // started or goes on; that of other deployments is not.
 func TestRemoveAbandoned(t *testing.T) {
