@@ -53,7 +53,8 @@ What came of it is remembered: inmanta-docker status and backup ls show it.`,
 
 // isolated makes a stack of a deployment's files that cannot be mistaken for it:
 // it is on no network that leads anywhere, publishes nothing and stays down when
-// its engine starts again.
+// its engine starts again. What somebody's own files say of the sidecars, which are
+// left out, would be of services that are not there.
 const isolated = `services:
   db:
     container_name: %[1]s-db
@@ -65,6 +66,13 @@ const isolated = `services:
     restart: "no"
     networks: !reset null
     ports: !reset []
+  db-replica: !override {image: unused}
+  ssh: !override {image: unused}
+  logrotate: !override {image: unused}
+  init: !override {image: unused}
+  code: !override {image: unused}
+  db-dump: !override {image: unused}
+  db-archive: !override {image: unused}
 networks:
   default:
     internal: true
@@ -222,17 +230,28 @@ func sameEnvironments(where string, h bundle.Header, want []bundle.Environment, 
 	}
 }
 
-// apart is a survey of a stack of its own, of that project name, made of the
-// deployment's files: without its sidecars and without its data.
+// apart is composeApart with an engine, which the caller closes.
 func (a *app) apart(ctx context.Context, d deployment.Deployment, name string) (s survey, clean func(), err error) {
+	if s, clean, err = a.composeApart(ctx, d, name); err != nil {
+		return s, nil, err
+	}
+	if s.engine, err = a.reach(ctx); err != nil {
+		clean()
+	}
+	return s, clean, err
+}
+
+// composeApart is a survey of a stack of its own, of that project name, made of the
+// deployment's files: without its sidecars and without its data. The caller calls clean.
+func (a *app) composeApart(ctx context.Context, d deployment.Deployment, name string) (s survey, clean func(), err error) {
 	folder, err := os.MkdirTemp("", "inmanta-docker-verify-")
 	if err != nil {
 		return s, nil, fmt.Errorf("making a folder for a compose file: %w", err)
 	}
-	clean = func() { os.RemoveAll(folder) }
+	remove := func() { os.RemoveAll(folder) }
 	defer func() {
 		if err != nil {
-			clean()
+			remove()
 		}
 	}()
 	override := filepath.Join(folder, "docker-compose.verify.yml")
@@ -266,8 +285,7 @@ func (a *app) apart(ctx context.Context, d deployment.Deployment, name string) (
 		return s, nil, err
 	}
 	mark(s.stack.Project)
-	s.engine, err = a.reach(ctx)
-	return s, clean, err
+	return s, remove, nil
 }
 
 // apartLabel marks what is of a stack to verify a backup: its project's name may be

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/inmanta/inmanta-docker/bundle"
+	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/orchestrator"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/topology"
@@ -70,6 +73,50 @@ func TestKeepsApart(t *testing.T) {
 				t.Errorf("it is refused: %v", err)
 			case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Error(), c.want) || found[0].Fix == ""):
 				t.Errorf("it says %v", found)
+			}
+		})
+	}
+}
+
+// Somebody's own files are part of it, whatever they say of sidecars that are left out;
+// the networks that they have it on are not its own, and volumes that it would share are refused.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ own, want string }{
+		"of sidecars": {`services: {ssh: {environment: {A: b}}, db-replica: {ports: ["5433:5432"]}, code: {}, init: {}, logrotate: {}, db-dump: {}, db-archive: {}, server: {environment: {A: b}}}`, ""},
+		"a network":   {`{services: {server: {networks: [devices], environment: {A: b}}}, networks: {devices: {external: true}}}`, ""},
+		"a volume":    {`volumes: {inmanta-db-data: {external: true, name: precious}}`, "volume precious"},
+		"no compose":  {`services: 3`, "services"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if _, err := deployment.Init(dir, "", nil, false); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "own.yml"), []byte(c.own), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			request := deployment.Request{WorkDir: dir, Files: []string{"docker-compose.yml", "docker-compose.ssh.yml", "own.yml"}}
+			d, err := deployment.Open(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, clean, err := (&app{request: request}).composeApart(t.Context(), d, "a-verify")
+			if err == nil {
+				clean()
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) || c.want == "" && err != nil {
+				t.Fatalf("it says %v", err)
+			}
+			if err != nil {
+				return
+			}
+			if names := s.stack.Project.ServiceNames(); !slices.Equal(names, []string{"db", "server"}) {
+				t.Errorf("it has the services %v", names)
+			}
+			if value := s.stack.Project.Services["server"].Environment["A"]; value == nil || *value != "b" {
+				t.Errorf("the server has %v", s.stack.Project.Services["server"].Environment)
 			}
 		})
 	}

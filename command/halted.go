@@ -68,7 +68,9 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 	}()
 	select {
 	case <-halted.seen:
-		still.begun = begun.at
+		if !begun.at.IsZero() {
+			still.begun = begun.at // an older sidecar's binary does not say so
+		}
 		report(progress.Event{ID: "Environments", Text: "Halted", Status: progress.Working})
 		return still, nil
 	case err := <-still.done:
