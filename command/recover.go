@@ -79,9 +79,6 @@ func parseMoment(text string, zone *time.Location) (string, error) {
 	}
 }
 
-// archiveSidecar is how the db-archive sidecar is asked.
-var archiveSidecar = asked{service: topology.DBArchive, user: "postgres", verb: "db-archive"}
-
 // archiveFolder is where a container has the archive, recoveredFolder where one has
 // what is brought back.
 const (

@@ -56,6 +56,9 @@ type status struct {
 	// Dumps is what the db-dump sidecar says of itself; absent where none runs, or
 	// it does not answer.
 	Dumps *dumps `json:"dumps,omitempty"`
+	// Archive is what the db-archive sidecar says of itself; absent where none runs,
+	// or it does not answer.
+	Archive *archive `json:"archive,omitempty"`
 	// CodeURL is where the code sidecar's editor is reached; absent where none runs.
 	CodeURL string `json:"code_url,omitempty"`
 	// Init is the init sidecar's last run; absent where none is on record.
@@ -147,13 +150,14 @@ func (s survey) look(ctx context.Context) (status, error) {
 
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var apiErr, databaseErr, sshErr, logrotateErr, dumpErr, initErr, driftErr error
+	var apiErr, databaseErr, sshErr, logrotateErr, dumpErr, archiveErr, initErr, driftErr error
 	var group sync.WaitGroup
 	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
 	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
 	group.Go(func() { found.Logrotate, logrotateErr = tell[rotation](patient, s, containers, logrotateSidecar) })
 	group.Go(func() { found.Dumps, dumpErr = tell[dumps](patient, s, containers, dumpSidecar) })
+	group.Go(func() { found.Archive, archiveErr = tell[archive](patient, s, containers, archiveSidecar) })
 	group.Go(func() { found.Init, initErr = s.lastRun(patient, containers) })
 	group.Go(func() { found.Drift, driftErr = s.drift(ctx) })
 	group.Wait()
@@ -163,7 +167,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	if driftErr != nil {
 		return found, driftErr
 	}
-	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr, dumpErr, initErr)
+	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr, dumpErr, archiveErr, initErr)
 	return found, nil
 }
 
@@ -300,6 +304,11 @@ func judge(found status, services []string, unanswered ...error) (health, []stri
 	if found.Dumps != nil && !found.Dumps.Healthy {
 		for _, why := range found.Dumps.Reasons {
 			reasons = append(reasons, topology.DBDump+": "+why)
+		}
+	}
+	if found.Archive != nil && !found.Archive.Healthy {
+		for _, why := range found.Archive.Reasons {
+			reasons = append(reasons, topology.DBArchive+": "+why)
 		}
 	}
 	if len(reasons) > 0 {

@@ -52,6 +52,9 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 	if s.Dumps != nil {
 		facts = append(facts, ui.Fact{Key: "dumps", Value: dumpsLine(*s.Dumps, now)})
 	}
+	if s.Archive != nil {
+		facts = append(facts, ui.Fact{Key: "archive", Value: archiveLine(*s.Archive, now)})
+	}
 	facts = append(facts, codeFacts(s)...)
 	if s.Init != nil {
 		facts = append(facts, ui.Fact{Key: "init", Value: s.Init.line(now)})

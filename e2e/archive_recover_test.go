@@ -64,6 +64,9 @@ func TestRecover(t *testing.T) {
 		s.fails(1, words, "db", "recover", "--replace", "--to", moment)
 	}
 	s.has("refused,", "kept", "later")
+	if got := decoded[struct{ Archive archiveState }](t, "status", s.must("status", "--json").stdout).Archive; !got.Healthy || !got.Streaming || len(got.Stretches) != 1 {
+		t.Errorf("status says of the archive %+v", got)
+	}
 
 	page("recover", kept)
 	s.has("at the moment,", "kept")

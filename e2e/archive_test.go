@@ -238,6 +238,7 @@ func TestArchiveFull(t *testing.T) {
 	if got := s.archive(); got.Healthy || got.Streaming || got.HeldBytes == 0 {
 		t.Errorf("full, it says of itself %+v", got)
 	}
+	s.says(s.fails(3, nil, "status").stdout, "db-archive: nothing is archived", "No space left on device", "from 20")
 	// Whoever comes anew meets the same.
 	s.docker("restart", s.container())
 	s.unwell("nothing is archived", "o space left on device", "make room in "+disk)
