@@ -103,3 +103,22 @@ func TestUnheard(t *testing.T) {
 		}
 	}
 }
+
+// A deployment of which nobody knows whose data it has is not healthy.
+func TestHalfRestored(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		is    health
+		phase backup.Phase
+		want  health
+		says  int
+	}{
+		{healthy, backup.Loading, healthy, 0}, {healthy, backup.Swapping, unhealthy, 1}, {healthy, backup.Keeping, unhealthy, 1},
+		{unhealthy, backup.Starting, unhealthy, 1}, {down, backup.PuttingBack, down, 1},
+	} {
+		got, reasons := halfRestored(c.is, nil, backup.Journal{Where: "/b", Phase: c.phase})
+		if got != c.want || len(reasons) != c.says || c.says > 0 && !strings.Contains(reasons[0], "--continue") {
+			t.Errorf("%s while %s: %s, %q", c.is, c.phase, got, reasons)
+		}
+	}
+}

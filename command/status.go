@@ -168,6 +168,11 @@ func (s survey) look(ctx context.Context) (status, error) {
 		return found, driftErr
 	}
 	found.Health, found.Reasons = judge(found, s.stack.Project.ServiceNames(), apiErr, databaseErr, sshErr, logrotateErr, dumpErr, archiveErr, initErr)
+	if underWay, ok, err := backup.UnderWay(s.deployment.Dir); err != nil {
+		return found, err
+	} else if ok {
+		found.Health, found.Reasons = halfRestored(found.Health, found.Reasons, underWay)
+	}
 	return found, nil
 }
 
@@ -248,6 +253,18 @@ func (s survey) drift(ctx context.Context) ([]plan.Node, error) {
 		return nil, err
 	}
 	return append([]plan.Node{}, plan.Drift(made)...), nil
+}
+
+// halfRestored is that verdict where a restore is not over: while it is loaded what was
+// there is as it was.
+func halfRestored(h health, reasons []string, j backup.Journal) (health, []string) {
+	if j.Phase == backup.Loading {
+		return h, reasons
+	}
+	if h == healthy {
+		h = unhealthy
+	}
+	return h, append(reasons, "a restore of "+j.Where+" is not over: unless it is at work, inmanta-docker restore --continue, or --put-back")
 }
 
 // judge says how a deployment with these services is, from what was found;
