@@ -108,6 +108,12 @@ type Snapshot struct {
 // Close lets the moment go.
 func (s *Snapshot) Close() error { return s.end() }
 
+// patient has the server wait for as long as a snapshot is needed, whatever limits it
+// has for others: a large state volume is packed meanwhile, or a large table hashed.
+const patient = `set idle_in_transaction_session_timeout = 0; set statement_timeout = 0;
+select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout' \g /dev/null
+`
+
 // OpenSnapshot takes a snapshot of the orchestrator's database. The caller closes it.
 func OpenSnapshot(ctx context.Context, c Streaming, container string) (*Snapshot, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -129,7 +135,7 @@ func OpenSnapshot(ctx context.Context, c Streaming, container string) (*Snapshot
 		cancel()
 		return err
 	}
-	const question = `begin isolation level repeatable read read only;
+	const question = patient + `begin isolation level repeatable read read only;
 select json_build_object('id', pg_export_snapshot(),
  'tables', (select coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'bytes', pg_table_size(c.oid), 'rows', c.reltuples)), '[]') ` + tables + `),
  'bytes', pg_database_size(current_database()),
@@ -186,7 +192,7 @@ func Sums(ctx context.Context, c Streaming, container, name string, done func(Su
 
 func sums(ctx context.Context, c Streaming, container, name, at string, done func(Sum)) ([]Sum, error) {
 	// How values are written must not depend on anybody's settings.
-	question := `begin isolation level repeatable read read only;
+	question := patient + `begin isolation level repeatable read read only;
 ` + at + `set local timezone = 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = 'postgres';
 set local extra_float_digits = 1; set local bytea_output = 'hex'; set local jit = off;
 select format('select json_build_object(''schema'', %L, ''name'', %L, ''rows'', count(*), ''hash'', coalesce(sum(hashtextextended(t::text, 0)), 0)::text) from only %I.%I t',
