@@ -222,7 +222,7 @@ type naming struct {
 }
 
 // login is who somebody is, in an address.
-var login = regexp.MustCompile(`://[^/@\s]+@`)
+var login = regexp.MustCompile(`://[^/\s]+@`)
 
 // header is the header of a backup.
 func (s survey) header(h naming, consistent bool, r running, moment *database.Snapshot) bundle.Header {

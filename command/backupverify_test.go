@@ -190,6 +190,7 @@ func TestLoginsAreLeftOut(t *testing.T) {
 		"git@github.com:inmanta/a.git":                        "git@github.com:inmanta/a.git",
 		"https://example.com/a@b":                             "https://example.com/a@b",
 		"ghcr.io/inmanta/orchestrator@sha256:0123":            "ghcr.io/inmanta/orchestrator@sha256:0123",
+		"https://user:p@ss@example.com/a":                     "https://example.com/a",
 		"http://proxy.example.com:3128":                       "http://proxy.example.com:3128",
 		"https://user:p%40ss@example.com/a https://plain/b@c": "https://example.com/a https://plain/b@c",
 	} {

@@ -120,7 +120,7 @@ func (a *app) turn(ctx context.Context, u *ui.UI) (release func(), err error) {
 	// What is wrong with it is found when everything else is.
 	if d, err := deployment.Open(a.request); err == nil {
 		release, err := lock.Take(ctx, d.Dir, func() {
-			u.Note(progress.Warning, "Another up is at work on this deployment; waiting for it to be done.")
+			u.Note(progress.Warning, "Another command is at work on this deployment, such as up or backup; waiting for it to be done.")
 		})
 		if err == nil || ctx.Err() != nil {
 			return release, err

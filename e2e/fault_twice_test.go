@@ -23,7 +23,7 @@ func TestUpsAtTheSameTime(t *testing.T) {
 		if r.code != 0 || !strings.Contains(r.stdout, s.server()) {
 			t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
-		if strings.Contains(r.stderr, "Another up is at work") {
+		if strings.Contains(r.stderr, "Another command is at work") {
 			waited++
 		}
 	}
