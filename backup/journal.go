@@ -41,6 +41,8 @@ type Journal struct {
 	Why string `json:"why,omitempty"`
 	// Halted are the environments to be resumed when it serves.
 	Halted []string `json:"halted"`
+	// LeaveHalted says that they all stay halted.
+	LeaveHalted bool `json:"leave_halted,omitempty"`
 	// Edition is the orchestrator's that the backup is of; may be empty.
 	Edition string `json:"edition,omitempty"`
 	// Moment is the one of the archive that the database is brought back to, as it was

@@ -14,6 +14,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/backup"
 	"github.com/inmanta/inmanta-docker/bundle"
+	"github.com/inmanta/inmanta-docker/database"
 	"github.com/inmanta/inmanta-docker/deployment"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
@@ -23,8 +24,8 @@ import (
 
 // restoreOptions are the flags of restore.
 type restoreOptions struct {
-	keys                   keys
-	replace, goOn, putBack bool
+	keys                           keys
+	replace, halted, goOn, putBack bool
 	// moment is one of the archive to go back to, in the place of a backup.
 	moment  string
 	timeout time.Duration
@@ -51,6 +52,9 @@ It is loaded beside what is there, which stays in use, and compared with what th
 backup says of every table. Only then both change places, and the orchestrator is
 started with it. What was there is kept until it serves, and put back if it does not.
 
+With --halted its environments stay halted: a second orchestrator that manages the same
+devices as one that runs elsewhere deploys to them as well.
+
 A restore that was cut short is gone on with by --continue, or undone by --put-back;
 until then up refuses.`,
 		Example: `  inmanta-docker restore backups/inmanta-20261127T140102Z.inmanta-backup
@@ -66,6 +70,7 @@ until then up refuses.`,
 	}
 	flags := verb.Flags()
 	flags.BoolVar(&o.replace, "replace", false, "Replace the environments that the deployment has")
+	flags.BoolVar(&o.halted, "halted", false, "Leave all of its environments halted, so that nothing is deployed from here")
 	flags.BoolVar(&o.goOn, "continue", false, "Go on with a restore that was cut short")
 	flags.BoolVar(&o.putBack, "put-back", false, "Undo a restore that was cut short")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "How long to wait until the orchestrator serves with it")
@@ -217,7 +222,7 @@ func (a *app) restore(ctx context.Context, where string, o restoreOptions) error
 	default:
 		var from source
 		if from, err = a.backupAt(s.deployment, where, o.keys); err == nil {
-			err = r.begin(ctx, from, o.replace || cutShort)
+			err = r.begin(ctx, from, o.replace || cutShort, o.halted || cutShort && j.LeaveHalted)
 		}
 	}
 	stop()
@@ -252,8 +257,8 @@ func (r restoring) say(text, detail string, status progress.Status) {
 	r.report(progress.Event{ID: "Restore", Text: text, Detail: detail, Status: status})
 }
 
-// begin restores a backup from its beginning.
-func (r restoring) begin(ctx context.Context, from source, replace bool) error {
+// begin restores a backup from its beginning; halted leaves its environments so.
+func (r restoring) begin(ctx context.Context, from source, replace, halted bool) error {
 	s := r.survey
 	h, m, _, err := from.check(ctx, r.report)
 	if err != nil {
@@ -280,8 +285,17 @@ func (r restoring) begin(ctx context.Context, from source, replace bool) error {
 	if problems := backup.Problems(from.String(), h, m, target); len(problems) > 0 {
 		return problems
 	}
-	j := backup.Journal{ID: h.ID, Where: from.String(), Began: time.Now().UTC(), Halted: m.Content.Halted, Edition: h.Orchestrator.Edition}
-	return r.replace(ctx, load, &j, func() error { return load.load(ctx, from, m) })
+	j := backup.Journal{ID: h.ID, Where: from.String(), Began: time.Now().UTC(), Halted: m.Content.Halted, LeaveHalted: halted, Edition: h.Orchestrator.Edition}
+	if halted {
+		j.Halted = nil
+	}
+	return r.replace(ctx, load, &j, func() error {
+		err := load.load(ctx, from, m)
+		if err == nil && halted {
+			err = database.HaltAll(ctx, s.engine, load.database.ID, database.Loaded)
+		}
+		return err
+	})
 }
 
 // replace has something loaded beside what is there, and gives it its place.

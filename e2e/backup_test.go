@@ -307,4 +307,7 @@ func TestBackupKilled(t *testing.T) {
 	// Restored, those are halted that were.
 	s.must("restore", "--replace", made.Where)
 	s.has("restored", "halted halted", "running")
+	// And all of them, where nothing is to be deployed.
+	s.must("restore", "--replace", "--halted", made.Where)
+	s.has("restored to look at,", "halted halted", "running halted")
 }
