@@ -209,6 +209,9 @@ func (a *app) passphrase(k keys, isNew bool) (string, error) {
 }
 
 func (a *app) backup(ctx context.Context, where string, o backupOptions) error {
+	if o.kept.Keep < 0 || o.kept.MaxAge < 0 {
+		return problem.Problem{ID: "retention", Where: "backup", What: "--keep and --max-age cannot be negative", Fix: "leave them out to keep all"}
+	}
 	u := a.ui()
 	to, err := a.recipients(o.keys)
 	if err != nil {

@@ -53,10 +53,15 @@ func (r restoring) databases(ctx context.Context, both bool) error {
 			return err
 		}
 	}
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
 	if !s.hasPair() {
-		return s.waitFor(ctx, topology.Database, r.report)
+		return s.waitFor(limited, topology.Database, r.report)
 	}
-	_, err = s.awaitPair(ctx, r.report, func(now pair.Status) bool { return now.Durable || !both && now.Primary != "" })
+	now, err := s.awaitPair(limited, r.report, func(now pair.Status) bool { return now.Durable || !both && now.Primary != "" })
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return problem.Problem{ID: "not-durable", Where: s.deployment.Dir, What: "what is restored is stored by both databases, and they are not in step: " + now.Verdict, Fix: now.Fix, Err: err}
+	}
 	return err
 }
 
