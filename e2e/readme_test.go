@@ -92,6 +92,7 @@ func TestReadmeCommands(t *testing.T) {
 		"inmanta-docker up --dry-run":                  func() []string { return []string{"leave     container " + s.server()} },
 		"inmanta-docker logs --tail 20 server":         func() []string { return []string{"INFO"} },
 		"inmanta-docker explain services.server.ports": func() []string { return []string{"INMANTA_ORCHESTRATOR_PORT", s.dir + "/.env:"} },
+		"inmanta-docker backup":                        func() []string { return []string{"database and state of one moment"} },
 		"inmanta-docker down": func() []string {
 			if got := s.containers(); len(got) != 0 {
 				t.Errorf("after down there is %v", got)

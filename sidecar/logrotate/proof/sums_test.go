@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -222,7 +223,16 @@ func parse(line []byte) (writer string, number uint64, whole bool) {
 // counted is count where nothing keeps it from counting.
 func counted(t *testing.T, folder, name string, acknowledged map[string]uint64) sum {
 	t.Helper()
-	found, err := count(folder, name, acknowledged)
+	var found sum
+	var err error
+	eventually(t, func() error {
+		// What is set aside becomes an archive of another name whenever it can: one that
+		// is listed and is not there any more is looked for again.
+		if found, err = count(folder, name, acknowledged); errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
