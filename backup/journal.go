@@ -93,12 +93,16 @@ func (j Journal) CutShort() problem.Problem {
 	if j.Moment != "" {
 		what = "bringing back the database"
 	}
+	why := ""
+	if j.Why != "" {
+		why = " (" + j.Why + ")"
+	}
 	return problem.Problem{
 		ID: "restore-cut-short", Where: j.Where,
-		What: fmt.Sprintf("%s, begun %s, was cut short while %s", what, j.Began.Local().Format(time.DateTime), map[Phase]string{
+		What: fmt.Sprintf("%s, begun %s, was cut short while %s%s", what, j.Began.Local().Format(time.DateTime), map[Phase]string{
 			Loading: "it was loaded; what was there is untouched", Swapping: "it took the place of what was there", Starting: "the orchestrator started with it",
 			Keeping: "what was there before was removed", PuttingBack: "what was there before was put back",
-		}[j.Phase]),
+		}[j.Phase], why),
 		Fix: "go on with it: inmanta-docker restore --continue; or have what was there put back: inmanta-docker restore --put-back",
 	}
 }

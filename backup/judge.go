@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docker/go-units"
+
 	"github.com/inmanta/inmanta-docker/bundle"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/sidecar/volume"
@@ -21,8 +23,8 @@ type Target struct {
 	Encoding string
 	// Service says that it runs the service orchestrator (docker-compose.iso.yml).
 	Service bool
-	// Edition and Version are what the orchestrator says that runs now.
-	Edition, Version string
+	// Edition is what the orchestrator says that runs now.
+	Edition string
 	// Known are the newest schemas that its image knows, by part: {"core": 202610150}.
 	Known map[string]int64
 	// DatabaseFree and StateFree are how many bytes there is room for; -1 where
@@ -88,17 +90,8 @@ func images(h bundle.Header) string {
 	return image.Reference
 }
 
-// size is for people, in powers of 1024.
-func size(bytes int64) string {
-	value, unit := float64(bytes), "B"
-	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if value < 1024 {
-			break
-		}
-		value, unit = value/1024, next
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64) + " " + unit
-}
+// size is for people.
+func size(bytes int64) string { return units.BytesSize(float64(bytes)) }
 
 // Differences are where what was restored differs from what the backup has, a
 // clause each: every row of every table was counted and hashed.

@@ -25,7 +25,7 @@ func taken() (bundle.Header, bundle.Manifest) {
 
 func fitting() Target {
 	return Target{
-		Where: "/srv/inmanta", Major: 16, Encoding: "UTF8", Edition: "Open Source Edition", Version: "9.0",
+		Where: "/srv/inmanta", Major: 16, Encoding: "UTF8", Edition: "Open Source Edition",
 		Known: map[string]int64{"core": 202602020}, DatabaseFree: 1 << 30, StateFree: 1 << 30,
 	}
 }
@@ -53,8 +53,8 @@ func TestProblems(t *testing.T) {
 		"a part that it has not": {func(h *bundle.Header, _ *bundle.Manifest, t *Target) { h.Orchestrator.Schema["lsm"] = 1 }, []string{"backup-schema"}, `a part "lsm"`},
 		"no state":               {func(_ *bundle.Header, m *bundle.Manifest, _ *Target) { m.Parts = m.Parts[1:] }, []string{"backup-incomplete"}, "state.tar.zst"},
 		"no room for the database": {func(_ *bundle.Header, _ *bundle.Manifest, t *Target) { t.DatabaseFree = 50 << 20 },
-			[]string{"backup-room"}, "has 50.0 MiB free of the 100.0 MiB"},
-		"no room for the state": {func(_ *bundle.Header, _ *bundle.Manifest, t *Target) { t.StateFree = 0 }, []string{"backup-room"}, "0.0 B free of the 74.0 MiB"},
+			[]string{"backup-room"}, "has 50MiB free of the 100MiB"},
+		"no room for the state": {func(_ *bundle.Header, _ *bundle.Manifest, t *Target) { t.StateFree = 0 }, []string{"backup-room"}, "0B free of the 74MiB"},
 		"all at once": {func(h *bundle.Header, m *bundle.Manifest, t *Target) {
 			t.Major, t.StateFree, t.Encoding, m.Parts = 17, 0, "LATIN1", nil
 		}, []string{"backup-incomplete", "backup-incomplete", "backup-postgresql", "backup-encoding", "backup-room"}, ""},

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/inmanta/inmanta-docker/bundle"
-
 	"github.com/inmanta/inmanta-docker/store"
 )
 
@@ -39,7 +37,7 @@ const moment = "20060102T150405Z"
 // where nobody names one.
 func Name(project string, began time.Time) (id, name string) {
 	id = began.UTC().Format(moment)
-	return id, project + "-" + id + bundle.Extension
+	return id, project + "-" + id + store.Extension
 }
 
 // Own are those that have a Name of the project's: not those of a project whose name
@@ -48,7 +46,7 @@ func Own(project string, entries []store.Entry) []store.Entry {
 	var list []store.Entry
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name, project+"-")
-		if _, err := time.Parse(moment+bundle.Extension, rest); ok && err == nil {
+		if _, err := time.Parse(moment+store.Extension, rest); ok && err == nil {
 			list = append(list, e)
 		}
 	}

@@ -122,6 +122,10 @@ func TestJournal(t *testing.T) {
 			t.Errorf("in %s it says %q", phase, p.What)
 		}
 	}
+	j.Why = "it does not serve"
+	if p := j.CutShort(); !strings.HasSuffix(p.What, "was put back (it does not serve)") {
+		t.Errorf("why it is put back is not said: %q", p.What)
+	}
 	if err := j.Enter(dir, "dreaming"); err != nil {
 		t.Fatal(err)
 	}

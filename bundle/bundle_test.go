@@ -138,7 +138,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 // made any, and never again.
 func TestTheFirstFormatIsRead(t *testing.T) {
 	t.Parallel()
-	file, err := os.ReadFile("testdata/format-1" + Extension)
+	file, err := os.ReadFile("testdata/format-1.inmanta-backup")
 	if err != nil {
 		t.Fatal(err)
 	}

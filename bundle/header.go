@@ -12,9 +12,6 @@ import (
 // Format is the format that this version writes, and the newest that it reads.
 const Format = 1
 
-// Extension is how the names of backups end.
-const Extension = ".inmanta-backup"
-
 // The parts that a backup may have.
 const (
 	// State is a tar of the orchestrator's state volume, compressed with zstd.

@@ -281,8 +281,8 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 	}
 	defer func() { _ = moment.Close() }() // it was only read
 	full := s.header(h, r.consistent(online), r, moment)
-	counted := &counting{to: upload}
-	file, err := encrypting(counted, to)
+	counted := &metered{read: func(int64) {}}
+	file, err := encrypting(io.MultiWriter(upload, counted), to)
 	if err != nil {
 		return made, err
 	}
@@ -433,17 +433,4 @@ func tablesOf(sums []database.Sum) []bundle.Table {
 		return slices.Compare([]string{a.Schema, a.Name}, []string{b.Schema, b.Name})
 	})
 	return list
-}
-
-// counting counts what is written.
-type counting struct {
-	to io.Writer
-	n  int64
-}
-
-// Write implements io.Writer.
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.to.Write(p)
-	c.n += int64(n)
-	return n, err
 }

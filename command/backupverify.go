@@ -164,9 +164,7 @@ func (a *app) restoreApart(ctx context.Context, d deployment.Deployment, name st
 	if err != nil {
 		return err
 	}
-	target, err := load.facts(ctx, backup.Target{Where: "the stack that it was restored into", DatabaseFree: -1, StateFree: -1, Service: slices.ContainsFunc(d.Files, func(f deployment.File) bool {
-		return f.Name() == deployment.OverlayFile("iso")
-	})})
+	target, err := load.facts(ctx, targetOf(d, "the stack that it was restored into"))
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,6 @@ func (s survey) networkOf(service string) string {
 // them any more. They are resumed when that is ended, or when this process is:
 // what resumes them is a container of its own. They are on record until then.
 func (s survey) halt(ctx context.Context, record *backup.Record, environments []string, report progress.Report) (*stillness, error) {
-	still := &stillness{begun: time.Now(), report: report, letGo: func() {}, done: make(chan error, 1)}
 	if len(environments) == 0 {
 		return nil, nil // and what is on record of an earlier one stays
 	}
@@ -55,9 +54,8 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 	}
 	report(progress.Event{ID: "Environments", Text: "Halting", Detail: fmt.Sprintf("%d of them", len(environments)), Status: progress.Working})
 	in, out := io.Pipe()
-	still.letGo = func() { out.Close() }
 	begun, halted := awaitLine(halt.Halting), awaitLine(halt.Halted)
-	still.said = halted
+	still := &stillness{begun: time.Now(), report: report, letGo: func() { out.Close() }, done: make(chan error, 1), said: halted}
 	go func() {
 		// An interrupt must not leave them halted: it only ends the input.
 		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, in, io.MultiWriter(begun, halted))

@@ -257,6 +257,13 @@ func (r restoring) say(text, detail string, status progress.Status) {
 	r.report(progress.Event{ID: "Restore", Text: text, Detail: detail, Status: status})
 }
 
+// targetOf is what is known of where a backup is to be restored before anything runs.
+func targetOf(d deployment.Deployment, where string) backup.Target {
+	return backup.Target{Where: where, DatabaseFree: -1, StateFree: -1, Service: slices.ContainsFunc(d.Files, func(f deployment.File) bool {
+		return f.Name() == deployment.OverlayFile("iso")
+	})}
+}
+
 // begin restores a backup from its beginning; halted leaves its environments so.
 func (r restoring) begin(ctx context.Context, from source, replace, halted bool) error {
 	s := r.survey
@@ -264,9 +271,7 @@ func (r restoring) begin(ctx context.Context, from source, replace, halted bool)
 	if err != nil {
 		return err
 	}
-	target := backup.Target{Where: s.deployment.Dir, DatabaseFree: -1, StateFree: -1, Service: slices.ContainsFunc(s.deployment.Files, func(f deployment.File) bool {
-		return f.Name() == deployment.OverlayFile("iso")
-	})}
+	target := targetOf(s.deployment, s.deployment.Dir)
 	// What needs nothing to run is refused before anything is started.
 	if problems := backup.Problems(from.String(), h, m, target); len(problems) > 0 {
 		return problems

@@ -130,14 +130,12 @@ func (s survey) unpackState(ctx context.Context, from io.Reader, uid, gid int, t
 // summaryOf reads what was said last.
 func summaryOf(doing string, result engine.Result, err error) (volume.Summary, error) {
 	var summary volume.Summary
-	lines := strings.Split(result.Stderr, "\n")
-	last := lines[len(lines)-1]
 	switch {
 	case err != nil:
 	case result.ExitCode != 0:
 		err = errors.New(result.Stderr)
 	default:
-		err = json.Unmarshal([]byte(last), &summary)
+		err = json.Unmarshal([]byte(lastOf(result.Stderr)), &summary)
 	}
 	if err != nil {
 		return summary, fmt.Errorf("%s: %w", doing, err)

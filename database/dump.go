@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/inmanta/inmanta-docker/engine"
+	"github.com/inmanta/inmanta-docker/sidecar/printed"
 )
 
 // Streaming runs commands in containers that read and print more than fits into
@@ -119,10 +120,10 @@ func OpenSnapshot(ctx context.Context, c Streaming, container string) (*Snapshot
 	ctx, cancel := context.WithCancel(ctx)
 	in, ask := io.Pipe()
 	answers, out := io.Pipe()
-	var said tail
+	said := &printed.Tail{Most: mostSaid}
 	done := make(chan error, 1)
 	go func() {
-		code, err := c.Feed(ctx, container, serverUser, psql(User), in, out, &said)
+		code, err := c.Feed(ctx, container, serverUser, psql(User), in, out, said)
 		if err == nil && code != 0 {
 			err = fmt.Errorf("the database says: %s", lastLine(said.String()))
 		}
@@ -199,10 +200,10 @@ select format('select json_build_object(''schema'', %L, ''name'', %L, ''rows'', 
  n.nspname, c.relname, n.nspname, c.relname) ` + tables + ` order by n.nspname, c.relname \gexec
 `
 	answers, out := io.Pipe()
-	var said tail
+	said := &printed.Tail{Most: mostSaid}
 	ended := make(chan error, 1)
 	go func() {
-		code, err := c.Feed(ctx, container, serverUser, psql(name), strings.NewReader(question), out, &said)
+		code, err := c.Feed(ctx, container, serverUser, psql(name), strings.NewReader(question), out, said)
 		if err == nil && code != 0 {
 			err = fmt.Errorf("the database says: %s", lastLine(said.String()))
 		}
@@ -278,10 +279,10 @@ func (s *Snapshot) Dump(ctx context.Context, c Streaming, w io.Writer, done func
 
 // Load reads a dump into the database of that name, which is empty.
 func Load(ctx context.Context, c Streaming, container, name string, dump io.Reader) error {
-	var said tail
+	said := &printed.Tail{Most: mostSaid}
 	code, err := c.Feed(ctx, container, serverUser, []string{
 		"pg_restore", "--no-password", "--username=" + User, "--exit-on-error", "--no-owner", "--no-privileges", "--dbname=" + name,
-	}, dump, io.Discard, &said)
+	}, dump, io.Discard, said)
 	if err != nil {
 		return fmt.Errorf("loading the database: %w", err)
 	}
@@ -299,10 +300,10 @@ func Copy(ctx context.Context, c Streaming, from, name, to, into string) error {
 	reader, writer := io.Pipe()
 	dumped := make(chan error, 1)
 	go func() {
-		var said tail
+		said := &printed.Tail{Most: mostSaid}
 		code, err := c.Feed(dumping, from, serverUser, []string{
 			"pg_dump", "--format=custom", "--compress=0", "--no-password", "--username=" + User, name,
-		}, nil, writer, &said)
+		}, nil, writer, said)
 		if err == nil && code != 0 {
 			err = fmt.Errorf("pg_dump ends with %d: %s", code, lastLine(said.String()))
 		}
@@ -318,19 +319,8 @@ func Copy(ctx context.Context, c Streaming, from, name, to, into string) error {
 	return err
 }
 
-// tail keeps the end of what is written to it.
-type tail struct{ bytes.Buffer }
-
-const tailLength = 16 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	if t.Len()+len(p) > 2*tailLength {
-		kept := bytes.Clone(t.Bytes()[max(0, t.Len()-tailLength):])
-		t.Reset()
-		t.Buffer.Write(kept)
-	}
-	return t.Buffer.Write(p)
-}
+// mostSaid is how much is kept of what a program complains about, in bytes.
+const mostSaid = 16 << 10
 
 // dumping is what pg_dump --verbose says when it begins with a table's rows.
 var dumping = regexp.MustCompile(`dumping contents of table "(.*)"`)
@@ -341,7 +331,7 @@ type watcher struct {
 	mu     sync.Mutex
 	tables map[string]Table
 	done   func(int64)
-	said   tail
+	said   *printed.Tail
 	line   []byte
 	// at is the table that is being read, and before what all those before it have.
 	at     string
@@ -349,7 +339,7 @@ type watcher struct {
 }
 
 func watch(tables []Table, done func(int64)) *watcher {
-	w := &watcher{tables: map[string]Table{}, done: done}
+	w := &watcher{tables: map[string]Table{}, done: done, said: &printed.Tail{Most: mostSaid}}
 	for _, t := range tables {
 		w.tables[t.Schema+"."+t.Name] = t
 	}
@@ -365,7 +355,7 @@ func (w *watcher) Write(p []byte) (int, error) {
 	for {
 		line, rest, whole := bytes.Cut(w.line, []byte("\n"))
 		if !whole {
-			w.line = w.line[max(0, len(w.line)-tailLength):]
+			w.line = w.line[max(0, len(w.line)-mostSaid):]
 			return len(p), nil
 		}
 		w.line = rest

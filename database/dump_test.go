@@ -33,16 +33,3 @@ func TestWatcher(t *testing.T) {
 		t.Errorf("the last it said is %q", got)
 	}
 }
-
-func TestTailIsBounded(t *testing.T) {
-	t.Parallel()
-	var kept tail
-	line := []byte(strings.Repeat("x", 999) + "\n")
-	for range 1000 {
-		_, _ = kept.Write(line)
-	}
-	_, _ = kept.Write([]byte("the end"))
-	if kept.Len() > 3*tailLength || !strings.HasSuffix(kept.String(), "the end") {
-		t.Errorf("%d bytes are kept", kept.Len())
-	}
-}

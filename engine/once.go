@@ -15,6 +15,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
+
+	"github.com/inmanta/inmanta-docker/sidecar/printed"
 )
 
 // Once is a container that is run to its end to do one thing, and removed. It
@@ -60,7 +62,7 @@ const (
 
 // RunOnce runs it. What it prints is cut off at 1 MiB.
 func (e *Engine) RunOnce(ctx context.Context, o Once) (Result, error) {
-	stdout := &head{most: mostPrinted}
+	stdout := &printed.Head{Most: mostPrinted}
 	result, err := e.StreamOnce(ctx, o, nil, stdout)
 	result.Stdout = strings.TrimSpace(stdout.String())
 	return result, err
@@ -115,7 +117,7 @@ func (e *Engine) StreamOnce(ctx context.Context, o Once, stdin io.Reader, stdout
 			}
 		}()
 	}
-	stderr := &tail{most: mostErrors}
+	stderr := &printed.Tail{Most: mostErrors}
 	if _, err := stdcopy.StdCopy(stdout, stderr, attached.Reader); err != nil {
 		return fail(why(ctx, err))
 	}

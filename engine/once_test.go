@@ -474,22 +474,3 @@ func TestRemoveAbandoned(t *testing.T) {
 		t.Errorf("of the other %d were removed, %v", n, err)
 	}
 }
-
-func TestWhatIsKeptOfWhatIsPrinted(t *testing.T) {
-	t.Parallel()
-	for _, step := range []int{1, 3, 7, 100} {
-		first, last := &head{most: 10}, &tail{most: 10}
-		text := strings.Repeat("0123456789abcdef", 4)
-		for at := 0; at < len(text); at += step {
-			part := text[at:min(at+step, len(text))]
-			for _, w := range []io.Writer{first, last} {
-				if n, err := io.WriteString(w, part); n != len(part) || err != nil {
-					t.Fatal(n, err)
-				}
-			}
-		}
-		if first.String() != text[:10] || last.String() != text[len(text)-10:] {
-			t.Errorf("in steps of %d: %q and %q", step, first, last)
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package dbarchive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/printed"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
@@ -22,7 +22,7 @@ const endPatience = 3 * time.Second
 // run runs one of PostgreSQL's programs until it ends, or, when the context is
 // done, ends it. The error is what it complained about.
 func run(ctx context.Context, nursery *process.Nursery, name string, arguments ...string) error {
-	said := &tail{}
+	said := &printed.Tail{Most: mostSaid}
 	command := exec.Command(name, arguments...)
 	command.Env = []string{"PATH=" + path, "LC_ALL=C.UTF-8", "HOME=/nonexistent", "PGHOST=" + socketFolder, "PGUSER=" + user}
 	command.Stderr = said
@@ -52,18 +52,8 @@ func run(ctx context.Context, nursery *process.Nursery, name string, arguments .
 	return ctx.Err()
 }
 
-// tail keeps the end of what is written to it.
-type tail struct{ bytes.Buffer }
-
-const longestTail = 64 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	n, err := t.Buffer.Write(p)
-	if t.Len() > longestTail {
-		t.Next(t.Len() - longestTail)
-	}
-	return n, err
-}
+// mostSaid is how much of what a program complains about is kept, in bytes.
+const mostSaid = 64 << 10
 
 // noise is what a server that starts says to whoever asks whether it has.
 var noise = []string{"the database system is starting up", "the database system is not yet accepting connections", "the database system is shutting down"}

@@ -1,7 +1,6 @@
 package dbdump
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/printed"
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 )
 
@@ -34,11 +34,11 @@ var errStalled = errors.New("it made no progress")
 // run runs a program and returns what it printed. When the context is done, or
 // going says so, it is ended with all that it started. going is asked every five
 // seconds.
-func (p programs) run(ctx context.Context, going func() bool, name string, arguments ...string) (printed string, err error) {
-	var out, said tail
+func (p programs) run(ctx context.Context, going func() bool, name string, arguments ...string) (output string, err error) {
+	out, said := &printed.Tail{Most: mostPrinted}, &printed.Tail{Most: mostPrinted}
 	command := exec.Command(name, arguments...)
 	command.Env = p.environment
-	command.Stdout, command.Stderr = &out, &said
+	command.Stdout, command.Stderr = out, said
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.WaitDelay = endPatience
 	if err := p.nursery.Start(command); err != nil {
@@ -80,19 +80,8 @@ func (p programs) run(ctx context.Context, going func() bool, name string, argum
 	}
 }
 
-// longestTail is how much of what a program prints is kept, in bytes.
-const longestTail = 4 << 20
-
-// tail keeps the end of what is written to it.
-type tail struct{ bytes.Buffer }
-
-func (t *tail) Write(p []byte) (int, error) {
-	n, err := t.Buffer.Write(p)
-	if t.Len() > longestTail {
-		t.Next(t.Len() - longestTail)
-	}
-	return n, err
-}
+// mostPrinted is how much of what a program prints is kept, in bytes.
+const mostPrinted = 4 << 20
 
 // longestSentence is in bytes.
 const longestSentence = 500

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -54,9 +53,6 @@ type Config struct {
 	// Init is the environment for the image's own entrypoint.
 	Init []string
 }
-
-// Address is where the peer's server listens.
-func (c Config) Address() string { return net.JoinHostPort(c.PeerHost, strconv.Itoa(c.PeerPort)) }
 
 // told is a file of what the server is told.
 func (c Config) told(name string) string { return filepath.Join(c.Run, name) }
