@@ -33,6 +33,7 @@ type rotator struct {
 	logs    string // its folder of logs, on this machine
 	suffix  string // of its archives
 	command []string
+	ready   []string // succeeds once it can be told to rotate
 }
 
 // The services' names in the compose files.
@@ -79,8 +80,9 @@ const rotationCompose = `services:
       - sh
       - -euc
       - |
+        [ -e COPYTRUNCATE ] && exec sleep infinity
         INSTALL
-        sed 's/create.*/copytruncate/' /etc/logrotate.d/inmanta > /etc/logrotate-copytruncate
+        sed 's/create.*/copytruncate/' /etc/logrotate.d/inmanta > COPYTRUNCATE
         exec sleep infinity
     command: []
     environment: [http_proxy, https_proxy, no_proxy, HTTP_PROXY, HTTPS_PROXY, NO_PROXY]
@@ -99,7 +101,7 @@ func newRotationDuel(ctx context.Context, w *workshop) (*rotationDuel, error) {
 	if err := w.removeAll(ctx); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(w.dir, rotationFile), []byte(strings.Replace(rotationCompose, "INSTALL", rotationInstall, 1)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, rotationFile), []byte(strings.NewReplacer("INSTALL", rotationInstall, "COPYTRUNCATE", copytruncateFile).Replace(rotationCompose)), 0o644); err != nil {
 		return nil, err
 	}
 	d := &rotationDuel{w: w, text: filepath.Join(w.dir, "text")}
@@ -131,7 +133,7 @@ func (d *rotationDuel) start(ctx context.Context) error {
 		if _, err := until(ctx, func() error { return d.w.inside(ctx, s, one.ready...) }); err != nil {
 			return fmt.Errorf("starting %s: %w", one.service, err)
 		}
-		*one.rotator = rotator{server: s, suffix: one.suffix, command: one.command}
+		*one.rotator = rotator{server: s, suffix: one.suffix, command: one.command, ready: one.ready}
 		if err := d.locate(ctx, one.rotator); err != nil {
 			return err
 		}

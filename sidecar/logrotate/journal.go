@@ -1,9 +1,9 @@
 package logrotate
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
-	"strings"
 	"sync"
 	"time"
 )
@@ -44,19 +44,59 @@ type journal struct {
 	mu  sync.Mutex
 	out io.Writer
 	now func() time.Time
+	// held are lines to be written together.
+	held      bytes.Buffer
+	gathering bool
 }
+
+// What lines are held for at most, so that whoever reads the log is not kept
+// waiting, and how many bytes of them.
+const (
+	longestHeld = time.Second
+	mostHeld    = 32 << 10
+)
 
 // write writes an event. That it cannot be written is no reason not to rotate.
 func (j *journal) write(e Event) {
-	e.Time = j.now().UTC()
-	var line strings.Builder
-	encoder := json.NewEncoder(&line)
-	// That escaping is for HTML pages; log lines are read by people too.
-	encoder.SetEscapeHTML(false)
-	if encoder.Encode(e) != nil {
-		return // an Event holds nothing that JSON cannot
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, _ = io.WriteString(j.out, line.String())
+	e.Time = j.now().UTC()
+	first := j.held.Len() == 0
+	encoder := json.NewEncoder(&j.held)
+	// That escaping is for HTML pages; log lines are read by people too.
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(e) // an Event holds nothing that JSON cannot
+	switch {
+	case !j.gathering, j.held.Len() > mostHeld:
+		j.flush()
+	case first:
+		time.AfterFunc(longestHeld, func() {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.flush()
+		})
+	}
+}
+
+// gather writes together what do writes: of thousands of logs, each line by
+// itself would wake the engine that reads it.
+func (j *journal) gather(do func()) {
+	j.set(true)
+	defer j.set(false)
+	do()
+}
+
+func (j *journal) set(gathering bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.gathering = gathering
+	j.flush()
+}
+
+// flush writes what is held. It is called with the lock.
+func (j *journal) flush() {
+	if j.held.Len() > 0 {
+		_, _ = j.out.Write(j.held.Bytes())
+		j.held.Reset()
+	}
 }

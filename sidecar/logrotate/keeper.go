@@ -258,10 +258,28 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 	if err != nil {
 		return err
 	}
+	for some := range slices.Chunk(logs, together) {
+		k.rotate(ctx, some, w, now)
+		if err := k.folder.Unfinished(); err != nil {
+			return err
+		}
+	}
+	return k.conclude(w)
+}
+
+// together is how many logs are rotated at a time: what is known of each while it
+// is takes room in memory.
+const together = 1024
+
+// rotate sets aside which of the logs are due, and does with what is aside
+// whatever can be done.
+func (k *keeper) rotate(ctx context.Context, logs []rotation.Log, w wish, now time.Time) {
 	var due []rotation.Log
+	taken := map[string]bool{}
 	for _, l := range logs {
 		if k.isDue(l, w, now) {
 			due = append(due, l)
+			taken[l.Name] = true
 		}
 	}
 	began := time.Now()
@@ -277,17 +295,11 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 		delete(r.Failed, segment.Name.Log)
 		fresh[segment.Base], k.changed = true, true
 	}
-	taken := map[string]bool{}
-	for _, l := range due {
-		taken[l.Name] = true
-	}
-	k.folder.Settle(ctx, k.tasks(logs, aside, taken, w.first), func(o rotation.Outcome) {
-		k.note(o, now, time.Since(began), fresh[o.Segment.Base])
+	k.journal.gather(func() {
+		k.folder.Settle(ctx, k.tasks(logs, aside, taken, w.first), func(o rotation.Outcome) {
+			k.note(o, now, time.Since(began), fresh[o.Segment.Base])
+		})
 	})
-	if err := k.folder.Unfinished(); err != nil {
-		return err
-	}
-	return k.conclude(w)
 }
 
 // tasks are the segments of the logs, those just set aside included.

@@ -26,7 +26,7 @@ func (k *keeper) prune(w wish) bool {
 			}
 		}
 		for _, file := range files {
-			if _, expired := gone[file.Base]; !expired {
+			if _, expired := gone[file.Base]; k.config.Policies.MaxTotal > 0 && !expired {
 				all = append(all, file)
 			}
 		}

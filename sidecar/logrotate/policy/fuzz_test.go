@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"path"
 	"reflect"
 	"strconv"
 	"strings"
@@ -93,6 +94,24 @@ func FuzzSettings(f *testing.F) {
 		}
 		for _, p := range got.List {
 			sane(t, p)
+		}
+	})
+}
+
+// FuzzMatch holds the short way against the long one.
+func FuzzMatch(f *testing.F) {
+	for _, pattern := range []string{"*.log", "*", "**", "*a*", "*.l[o]g", `*\.log`, "*.l?g", "server.log", "", "["} {
+		f.Add(pattern, "server.log")
+		f.Add(pattern, ".log")
+		f.Add(pattern, "")
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if strings.Contains(name, "/") {
+			return // no name of a file has one
+		}
+		is, err := path.Match(pattern, name)
+		if want := is && err == nil; match(pattern, name) != want {
+			t.Errorf("match(%q, %q) is %t", pattern, name, !want)
 		}
 	})
 }

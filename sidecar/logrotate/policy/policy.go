@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,12 +76,18 @@ func (p Policies) For(name string) (Policy, bool) {
 }
 
 func (p Policy) matches(name string) bool {
-	for _, pattern := range p.Patterns {
-		if is, err := path.Match(pattern, name); err == nil && is {
-			return true
-		}
+	return slices.ContainsFunc(p.Patterns, func(pattern string) bool { return match(pattern, name) })
+}
+
+// match is path.Match for names without a slash. Nearly all patterns are an
+// asterisk and an ending, which takes a tenth of the time this way; there may be
+// thousands of names.
+func match(pattern, name string) bool {
+	if ending, is := strings.CutPrefix(pattern, "*"); is && !strings.ContainsAny(ending, `*?[\`) {
+		return strings.HasSuffix(name, ending)
 	}
-	return false
+	is, err := path.Match(pattern, name)
+	return err == nil && is
 }
 
 func (p Policy) location() *time.Location {
