@@ -12,6 +12,7 @@ import (
 	"github.com/inmanta/inmanta-docker/progress"
 	"github.com/inmanta/inmanta-docker/sidecar/halt"
 	"github.com/inmanta/inmanta-docker/topology"
+	"github.com/inmanta/inmanta-docker/ui"
 )
 
 // apiInside is where the orchestrator's API is on the deployment's own network.
@@ -107,7 +108,7 @@ func (h *stillness) end(s survey, record *backup.Record) error {
 	case err != nil:
 		return problem.Problem{
 			ID: "environments-halted", Where: s.deployment.Dir, What: fmt.Sprintf("environments could not be halted and resumed: %v", err),
-			Fix: "see how they are: inmanta-docker status; the next backup resumes what is left halted", Err: err,
+			Fix: "see how they are: inmanta-docker status; inmanta-docker up resumes what is left halted", Err: err,
 		}
 	}
 	h.report(progress.Event{ID: "Environments", Text: "Resumed", Detail: fmt.Sprintf("halted for %.1f s", h.over.Seconds()), Status: progress.Done})
@@ -134,5 +135,31 @@ func (s survey) resume(ctx context.Context, environments []string) error {
 			Fix: "once the orchestrator serves, try again, or resume them in its web console", Err: err,
 		}
 	}
+	return nil
+}
+
+// resumeCutShort resumes the environments that a backup has left halted, as one does
+// that the engine or the machine died under; one that is at work is waited for. The
+// deployment serves.
+func (a *app) resumeCutShort(ctx context.Context, u *ui.UI, s survey) error {
+	record, err := backup.Remembered(s.deployment.Dir)
+	if err != nil || len(record.Halted) == 0 {
+		return err
+	}
+	release, err := a.turn(ctx, u)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if record, err = backup.Remembered(s.deployment.Dir); err != nil {
+		return err
+	}
+	if err := s.endAbandoned(ctx, &record); err != nil || len(record.Halted) == 0 {
+		return err
+	}
+	if err := s.resumeLeft(ctx, &record); err != nil {
+		return err
+	}
+	u.Note(progress.Done, "environments that a backup had left halted are resumed")
 	return nil
 }

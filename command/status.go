@@ -44,6 +44,9 @@ type status struct {
 	// Orchestrator is what it says of itself; absent when it does not answer.
 	Orchestrator *orchestrator.Status       `json:"orchestrator,omitempty"`
 	Environments []orchestrator.Environment `json:"environments"`
+	// HaltedForBackup are the environments that a backup has halted and not resumed
+	// yet, by ID: one that is at work, or was cut short.
+	HaltedForBackup []string `json:"halted_for_backup"`
 	// Database is what it says of itself; absent when it does not answer.
 	Database *database.Status `json:"database,omitempty"`
 	// Pair is how the two databases are; absent where there is one.
@@ -141,6 +144,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 		return found, err
 	}
 	found.Backups = append([]backup.Made{}, record.Backups...)
+	found.HaltedForBackup = append([]string{}, record.Halted...)
 	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
 	if err != nil {
 		return found, err

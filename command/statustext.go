@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,10 @@ func showStatus(u *ui.UI, s status, now time.Time) {
 		u.Table([]string{"SERVICE", "CONTAINER", "STATE", "SINCE", "RESTARTS", "IMAGE"}, containerRows(s.Containers, now))
 	}
 	if len(s.Environments) > 0 {
-		u.Table([]string{"ENVIRONMENT", "ID", "STATE", "RESOURCES", "DEPLOYING", "FAILED"}, environmentRows(s.Environments))
+		u.Table([]string{"ENVIRONMENT", "ID", "STATE", "RESOURCES", "DEPLOYING", "FAILED"}, environmentRows(s.Environments, s.HaltedForBackup))
+	}
+	if len(s.HaltedForBackup) > 0 {
+		u.Line("What is halted for a backup is resumed when it has been taken. If none is at work, inmanta-docker up resumes it.")
 	}
 	if len(s.Drift) > 0 {
 		u.Heading("What runs differs from the files (inmanta-docker up changes that):")
@@ -130,13 +134,15 @@ func containerRows(containers []readiness.Container, now time.Time) []ui.Row {
 	return rows
 }
 
-func environmentRows(environments []orchestrator.Environment) []ui.Row {
+func environmentRows(environments []orchestrator.Environment, forBackup []string) []ui.Row {
 	var rows []ui.Row
 	for _, e := range environments {
 		mark, state := progress.Done, "running"
 		switch {
 		case e.Unknown != "":
 			mark, state = progress.Warning, "unknown: "+e.Unknown
+		case e.Halted && slices.Contains(forBackup, e.ID):
+			mark, state = progress.Warning, "halted for a backup"
 		case e.Halted:
 			mark, state = progress.Warning, "halted"
 		case e.Compiling:

@@ -109,9 +109,15 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	case o.noWait:
 		u.Note(progress.Done, "started; whether it serves was not waited for: `inmanta-docker status` says it")
 		return u.Err()
-	default:
-		return a.showServing(ctx, u, s, result, both)
 	}
+	if err := a.resumeCutShort(ctx, u, s); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// It serves all the same.
+		u.Note(progress.Warning, firstLine(err))
+	}
+	return a.showServing(ctx, u, s, result, both)
 }
 
 // turn waits until no other up is at work on the deployment: two at once would

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -310,4 +311,38 @@ func TestBackupKilled(t *testing.T) {
 	// And all of them, where nothing is to be deployed.
 	s.must("restore", "--replace", "--halted", made.Where)
 	s.has("restored to look at,", "halted halted", "running halted")
+}
+
+// Where what would resume the environments dies with the backup, as when the engine
+// does, the next up resumes them.
+func TestUpResumesWhatABackupLeftHalted(t *testing.T) {
+	t.Parallel()
+	s := newFragile(t)
+	g := newGate(t)
+	s.must("up")
+	r := &rotator{stack: s, beside: s.server()}
+	r.environment("running")
+	halted := r.environment("halted")
+	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.struck(g, to("packing", "POST", `^/containers/create$`, 2), func(backup *os.Process) {
+		// Neither can do anything any more.
+		_ = backup.Signal(syscall.SIGSTOP)
+		s.docker("kill", s.docker("ps", "-q", "--no-trunc", "--filter", "label=com.inmanta.docker.once="+s.name))
+		_ = backup.Kill()
+	}, "backup")
+	s.has("left behind", "halted halted", "running halted")
+	s.says(s.run("status").stdout, "halted for a backup", "inmanta-docker up resumes")
+	s.says(s.must("up").stderr, "resumed")
+	s.has("after up", "halted halted", "running")
+	if left := s.run("status").stdout; strings.Contains(left, "for a backup") {
+		t.Errorf("status still says:\n%s", left)
+	}
+	// Somebody who halts it now has a reason.
+	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.must("up")
+	s.has("after another up", "halted halted", "running")
 }

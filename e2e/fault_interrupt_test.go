@@ -17,6 +17,17 @@ import (
 // the signal that ended it, if one did.
 func (s *stack) sent(g *gate, m moment, signals []os.Signal, args ...string) (result, syscall.Signal) {
 	s.t.Helper()
+	return s.struck(g, m, func(process *os.Process) {
+		for _, signal := range signals {
+			_ = process.Signal(signal)
+		}
+	}, args...)
+}
+
+// struck runs a command and does something to it, or about it, at that moment; what
+// it did, and the signal that ended it, if one did.
+func (s *stack) struck(g *gate, m moment, strike func(*os.Process), args ...string) (result, syscall.Signal) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	cmd := s.command(ctx, append([]string{"inmanta-docker"}, args...)...)
@@ -24,12 +35,7 @@ func (s *stack) sent(g *gate, m moment, signals []os.Signal, args ...string) (re
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	started := make(chan *os.Process, 1)
-	g.at(m, func() {
-		process := <-started
-		for _, signal := range signals {
-			_ = process.Signal(signal)
-		}
-	})
+	g.at(m, func() { strike(<-started) })
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
