@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"codeserver":   {"lock", "sidecar/release"},
 	"engine":       {"sidecar/printed"},
 	"database":     {"engine", "sidecar/printed"},
-	"orchestrator": {},
+	"orchestrator": {"sidecar/printed"},
 	"pair":         {},
 	"host":         {"lock"},
 	"image":        {"lock"},

@@ -124,8 +124,10 @@ type running struct {
 	database readiness.Container
 	// up says that the orchestrator runs, and may write.
 	up bool
-	// status is nil where it does not run, or asks for a login.
-	status       *orchestrator.Status
+	// status is nil where it does not run, or asks for a login and gives none.
+	status *orchestrator.Status
+	// token is what lets it be asked; empty where it asks for no login.
+	token        string
 	environments []orchestrator.Environment
 	// images are what the services run.
 	images map[string]bundle.Image
@@ -179,7 +181,7 @@ func (s survey) observeRunning(ctx context.Context, online bool) (running, error
 		r.images[c.Service] = bundle.Image{Reference: c.Image, ID: inspected.Container.Image}
 	}
 	found := status{}
-	err = s.askOrchestrator(ctx, containers, &found)
+	r.token, err = s.askOrchestrator(ctx, containers, &found, true)
 	for _, c := range containers {
 		if c.Service == topology.Orchestrator {
 			r.up = r.up || c.State == "running" || c.State == "restarting"
@@ -205,8 +207,8 @@ func unheard(where string, silent, online bool, err error) error {
 		return nil
 	case login:
 		return problem.Problem{
-			ID: "orchestrator-login", Where: where, What: "the orchestrator asks for a login, so that its environments cannot be halted from here",
-			Fix: "stop it for the backup (inmanta-docker stop " + topology.Orchestrator + "), or take the backup with --online", Err: orchestrator.ErrLogin,
+			ID: "orchestrator-login", Where: where, What: "the orchestrator's environments cannot be halted from here: " + firstLine(errors.Join(err, orchestrator.ErrLogin)),
+			Fix: "give its configuration a key to sign tokens with (a section auth_jwt_… with sign = true); or stop it for the backup (inmanta-docker stop " + topology.Orchestrator + "), or take the backup with --online", Err: orchestrator.ErrLogin,
 		}
 	}
 	return problem.Problem{
@@ -270,7 +272,7 @@ func (s survey) take(ctx context.Context, record *backup.Record, h naming, onlin
 	}
 	// Those that an earlier backup has left halted, in an orchestrator that is down now.
 	left := record.Halted
-	still, err := s.halt(ctx, record, halting, report)
+	still, err := s.halt(ctx, record, r.token, halting, report)
 	if err != nil {
 		return made, err
 	}

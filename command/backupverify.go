@@ -189,7 +189,7 @@ func (a *app) restoreApart(ctx context.Context, d deployment.Deployment, name st
 		return err
 	}
 	found := status{}
-	if err := s.askOrchestrator(ctx, containers, &found); err != nil {
+	if _, err := s.askOrchestrator(ctx, containers, &found, true); err != nil && !errors.Is(err, orchestrator.ErrLogin) {
 		return err
 	}
 	return sameEnvironments(from.String(), h, m.Content.Environments, found)

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/inmanta/inmanta-docker/backup"
+	"github.com/inmanta/inmanta-docker/engine"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
+	"github.com/inmanta/inmanta-docker/readiness"
 	"github.com/inmanta/inmanta-docker/sidecar/halt"
 	"github.com/inmanta/inmanta-docker/topology"
 	"github.com/inmanta/inmanta-docker/ui"
@@ -40,16 +44,17 @@ func (s survey) networkOf(service string) string {
 
 // halt halts environments, and returns when nothing is compiled or deployed in
 // them any more. They are resumed when that is ended, or when this process is:
-// what resumes them is a container of its own. They are on record until then.
-func (s survey) halt(ctx context.Context, record *backup.Record, environments []string, report progress.Report) (*stillness, error) {
+// what resumes them is a container of its own. They are on record until then. The
+// token is empty where the orchestrator asks for none.
+func (s survey) halt(ctx context.Context, record *backup.Record, token string, environments []string, report progress.Report) (*stillness, error) {
 	if len(environments) == 0 {
 		return nil, nil // and what is on record of an earlier one stays
 	}
-	once, err := s.once(append([]string{"halt", apiInside}, environments...)...)
+	once, login, err := s.insider("halt", token, environments)
 	if err != nil {
 		return nil, err
 	}
-	once.Network, once.Capabilities, once.Kept = s.networkOf(topology.Orchestrator), []string{}, true
+	once.Kept = true
 	if err := record.Change(s.deployment.Dir, func(r *backup.Record) { r.Halted = environments }); err != nil {
 		return nil, err
 	}
@@ -59,7 +64,7 @@ func (s survey) halt(ctx context.Context, record *backup.Record, environments []
 	still := &stillness{begun: time.Now(), report: report, letGo: func() { out.Close() }, done: make(chan error, 1), said: halted}
 	go func() {
 		// An interrupt must not leave them halted: it only ends the input.
-		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, in, io.MultiWriter(begun, halted))
+		result, err := s.engine.StreamOnce(context.WithoutCancel(ctx), once, io.MultiReader(login, in), io.MultiWriter(begun, halted))
 		if err == nil && result.ExitCode != 0 {
 			err = errors.New(result.Stderr)
 		}
@@ -115,17 +120,34 @@ func (h *stillness) end(s survey, record *backup.Record) error {
 	return nil
 }
 
+// insider is a container that halts or resumes environments, and what it reads
+// first: a token is nothing for its command line.
+func (s survey) insider(verb, token string, environments []string) (once engine.Once, login io.Reader, err error) {
+	words, login := []string{verb}, io.Reader(strings.NewReader(""))
+	if token != "" {
+		words, login = append(words, halt.Login), strings.NewReader(token+"\n")
+	}
+	once, err = s.once(slices.Concat(words, []string{apiInside}, environments)...)
+	once.Network, once.Capabilities = s.networkOf(topology.Orchestrator), []string{}
+	return once, login, err
+}
+
 // resume resumes environments, as those that were halted for a backup.
 func (s survey) resume(ctx context.Context, environments []string) error {
 	if len(environments) == 0 {
 		return nil
 	}
-	once, err := s.once(append([]string{"attached", "resume", apiInside}, environments...)...)
+	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
 	if err != nil {
 		return err
 	}
-	once.Network, once.Capabilities = s.networkOf(topology.Orchestrator), []string{}
-	result, err := s.engine.RunOnce(ctx, once)
+	// What it says of an orchestrator that does not answer, resuming says better.
+	token, _ := s.askOrchestrator(ctx, containers, &status{}, true)
+	once, login, err := s.insider("resume", token, environments)
+	if err != nil {
+		return err
+	}
+	result, err := s.engine.StreamOnce(ctx, once, login, io.Discard)
 	if err == nil && result.ExitCode != 0 {
 		err = errors.New(result.Stderr)
 	}

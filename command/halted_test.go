@@ -62,7 +62,7 @@ func TestNothingToHalt(t *testing.T) {
 	t.Parallel()
 	s := survey{deployment: deployment.Deployment{Dir: t.TempDir()}}
 	record := backup.Record{Halted: []string{"e"}}
-	still, err := s.halt(t.Context(), &record, nil, progress.Discard)
+	still, err := s.halt(t.Context(), &record, "", nil, progress.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

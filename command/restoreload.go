@@ -123,7 +123,7 @@ func (l loading) facts(ctx context.Context, t backup.Target) (backup.Target, err
 	}
 	found := status{}
 	// One that does not answer may be why somebody restores.
-	if err := s.askOrchestrator(ctx, containers, &found); err == nil && found.Orchestrator != nil {
+	if _, err := s.askOrchestrator(ctx, containers, &found, true); err == nil && found.Orchestrator != nil {
 		t.Edition = found.Orchestrator.Edition
 	}
 	return t, nil

@@ -156,7 +156,7 @@ func (s survey) look(ctx context.Context) (status, error) {
 	defer cancel()
 	var apiErr, databaseErr, sshErr, logrotateErr, dumpErr, archiveErr, initErr, driftErr error
 	var group sync.WaitGroup
-	group.Go(func() { apiErr = s.askOrchestrator(patient, containers, &found) })
+	group.Go(func() { _, apiErr = s.askOrchestrator(patient, containers, &found, false) })
 	group.Go(func() { databaseErr = s.askDatabase(patient, containers, &found) })
 	group.Go(func() { sshErr = s.askSSH(patient, containers, &found) })
 	group.Go(func() { found.Logrotate, logrotateErr = tell[rotation](patient, s, containers, logrotateSidecar) })
@@ -180,35 +180,44 @@ func (s survey) look(ctx context.Context) (status, error) {
 	return found, nil
 }
 
-func (s survey) askOrchestrator(ctx context.Context, containers []readiness.Container, found *status) error {
+// askOrchestrator asks what the orchestrator says. One that asks for a login tells
+// everybody no more than its verdict; where a login is wanted, it tells all, and the
+// token is what let it. That takes it some two seconds.
+func (s survey) askOrchestrator(ctx context.Context, containers []readiness.Container, found *status, login bool) (token string, err error) {
 	for _, c := range containers {
 		if c.Service != topology.Orchestrator || c.State != "running" {
 			continue
 		}
 		api, url, err := readiness.Reach(ctx, s.engine.API(), c)
 		if err != nil {
-			return err
+			return "", err
 		}
 		defer api.Close()
 		found.URL = url
 		answer, err := api.Status(ctx)
-		if errors.Is(err, orchestrator.ErrLogin) {
-			// Its verdict is all that it gives to everybody.
+		if errors.Is(err, orchestrator.ErrLogin) && login {
+			if token, err = orchestrator.Token(ctx, s.engine, c.ID); err != nil {
+				return "", fmt.Errorf("%w, and gives none: %w", orchestrator.ErrLogin, err)
+			}
+			api = api.With(token)
+			answer, err = api.Status(ctx)
+		}
+		if errors.Is(err, orchestrator.ErrLogin) && !login {
 			well, failed := api.Healthy(ctx)
 			if failed == nil && !well {
 				failed = fmt.Errorf("%w, and reports a warning or an error to those who have one", err)
 			}
-			return failed
+			return "", failed
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 		found.Orchestrator = &answer
 		environments, err := api.Environments(ctx)
 		found.Environments = append(found.Environments, environments...)
-		return err
+		return token, err
 	}
-	return nil
+	return "", nil
 }
 
 // askDatabase asks the database; of two, how both are, and then the primary.

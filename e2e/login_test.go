@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -50,4 +51,39 @@ func TestOrchestratorThatAsksForALogin(t *testing.T) {
 	if found.Health != "healthy" || !strings.HasPrefix(found.URL, "http://127.0.0.1:") || found.Orchestrator != nil {
 		t.Errorf("status finds %+v", found)
 	}
+}
+
+// A backup of one is of one moment, too, restored with its environments, and leaves
+// none halted; one that signs no tokens is told what to do.
+func TestBackupBehindALogin(t *testing.T) {
+	t.Parallel()
+	s := newFragile(t)
+	s.must("up")
+	r := &rotator{stack: s, beside: s.server()}
+	r.environment("running")
+	halted := r.environment("halted")
+	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.write("docker-compose.login.yml", authentication)
+	s.must("--with", "login", "up")
+	states := func() string {
+		return s.docker("exec", s.db(), "psql", "-qtA", "-U", "inmanta", "-c", "select string_agg(name || ' ' || halted, ', ' order by name) from environment")
+	}
+	const want = "halted true, running false"
+	made := s.backedUp()
+	if !made.Consistent || made.HaltedSeconds == 0 {
+		t.Errorf("made is %+v", made)
+	}
+	if got := states(); got != want {
+		t.Errorf("after the backup they are %s, want %s", got, want)
+	}
+	s.says(s.must("backup", "verify", made.Where).stderr, "with 2 environments")
+	s.must("restore", "--replace", made.Where)
+	if got := states(); got != want {
+		t.Errorf("restored they are %s, want %s", got, want)
+	}
+	s.write("docker-compose.login.yml", strings.Replace(authentication, "sign = true", "sign = false", 1))
+	s.must("up")
+	s.fails(1, []string{"cannot be halted", "sign = true", "--online"}, "backup")
 }

@@ -45,8 +45,9 @@ const requestTimeout = 10 * time.Second
 
 // Client is one orchestrator at one address. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	http  *http.Client
+	token string // empty for one who is not logged in
 }
 
 // New is a client for the orchestrator at base, such as "http://127.0.0.1:8888".
@@ -70,6 +71,13 @@ func New(base string, via http.RoundTripper) *Client {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// With is the client of somebody who has a token.
+func (c *Client) With(token string) *Client {
+	with := *c
+	with.token = token
+	return &with
 }
 
 // URL is the address the client was made for.
@@ -116,6 +124,9 @@ func (c *Client) do(ctx context.Context, method, path, environment string) (*htt
 	}
 	if environment != "" {
 		request.Header.Set("X-Inmanta-tid", environment)
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

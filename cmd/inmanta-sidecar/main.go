@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -69,8 +70,8 @@ Usage:
   inmanta-sidecar postgres status        print how it and its peer are, as JSON
   inmanta-sidecar postgres switchover|failover|reinit …  what inmanta-docker db does
   inmanta-sidecar postgres inspect FOLDER  print what the volume of a database that is down says
-  inmanta-sidecar halt URL ENVIRONMENT…  keep environments halted while standard input is open; inmanta-docker calls it
-  inmanta-sidecar resume URL ENVIRONMENT…  resume them
+  inmanta-sidecar halt [--login] URL ENVIRONMENT…  keep environments halted while standard input is open, which begins with a token after --login; inmanta-docker calls it
+  inmanta-sidecar resume [--login] URL ENVIRONMENT…  resume them
   inmanta-sidecar volume pack FOLDER [--exclude NAME…]  write all that is in a volume to standard output
   inmanta-sidecar volume unpack FOLDER [--uid-from N --uid-to N] [--gid-from N --gid-to N]
                                          make that beside what is in a volume, from standard input
@@ -361,13 +362,22 @@ func runPostgres(args []string, out io.Writer) error {
 }
 
 func runHalt(verb string, args []string, out io.Writer) error {
+	in, token := bufio.NewReader(os.Stdin), ""
+	if len(args) > 0 && args[0] == halt.Login {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("reading the token: %w", err)
+		}
+		token, args = strings.TrimSpace(line), args[1:]
+	}
 	if len(args) < 2 {
-		return fmt.Errorf("write: inmanta-sidecar %s URL ENVIRONMENT…", verb)
+		return fmt.Errorf("write: inmanta-sidecar %s [%s] URL ENVIRONMENT…", verb, halt.Login)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	o := halt.At(args[0], token)
 	if verb == "resume" {
-		return halt.Resume(ctx, args[0], args[1:])
+		return o.Resume(ctx, args[1:])
 	}
-	return halt.Run(ctx, args[0], args[1:], os.Stdin, out)
+	return o.Run(ctx, args[1:], in, out)
 }

@@ -33,18 +33,26 @@ const (
 	Resumed = "resumed"
 )
 
-// orchestrator is the API of one.
-type orchestrator struct {
-	base string
-	http *http.Client
+// Login is the word before an orchestrator's address that says that the first line
+// of the input is a token for it.
+const Login = "--login"
+
+// Orchestrator is the API of one.
+type Orchestrator struct {
+	base, token string
+	http        *http.Client
 }
 
-// Run halts the environments of the orchestrator at base, such as
-// "http://server:8888", by their IDs; waits until nothing is compiled or deployed
+// At is the orchestrator at base, such as "http://server:8888", for somebody who
+// has a token; it is empty where none is asked for.
+func At(base, token string) Orchestrator {
+	return Orchestrator{strings.TrimRight(base, "/"), token, &http.Client{Timeout: requestPatience}}
+}
+
+// Run halts environments by their IDs; waits until nothing is compiled or deployed
 // in them any more; says so on out; and resumes them when in ends or has a
 // line. When it fails nothing is left halted that was not said to be.
-func Run(ctx context.Context, base string, environments []string, in io.Reader, out io.Writer) (err error) {
-	o := orchestrator{strings.TrimRight(base, "/"), &http.Client{Timeout: requestPatience}}
+func (o Orchestrator) Run(ctx context.Context, environments []string, in io.Reader, out io.Writer) (err error) {
 	enough := make(chan struct{})
 	go func() {
 		_, _ = bufio.NewReader(in).ReadString('\n')
@@ -88,18 +96,20 @@ func Run(ctx context.Context, base string, environments []string, in io.Reader, 
 }
 
 // Resume resumes the environments: what one that was killed with its machine left.
-func Resume(ctx context.Context, base string, environments []string) error {
+func (o Orchestrator) Resume(ctx context.Context, environments []string) error {
 	ctx, cancel := context.WithTimeout(ctx, resumePatience)
 	defer cancel()
-	o := orchestrator{strings.TrimRight(base, "/"), &http.Client{Timeout: requestPatience}}
 	return o.resume(ctx, environments)
 }
 
 // errGone says that there is no such environment any more: nothing is halted.
 var errGone = errors.New("there is no such environment")
 
+// errLogin says that whoever asks is not let in, which asking again does not change.
+var errLogin = errors.New("the orchestrator asks for a login")
+
 // resume tries until each is resumed or ctx ends.
-func (o orchestrator) resume(ctx context.Context, environments []string) error {
+func (o Orchestrator) resume(ctx context.Context, environments []string) error {
 	var failures []error
 	for _, id := range environments {
 		for {
@@ -107,7 +117,7 @@ func (o orchestrator) resume(ctx context.Context, environments []string) error {
 			if err == nil || errors.Is(err, errGone) {
 				break
 			}
-			if !wait(ctx) {
+			if errors.Is(err, errLogin) || !wait(ctx) {
 				failures = append(failures, fmt.Errorf("environment %s is left HALTED: %w", id, err))
 				break
 			}
@@ -117,7 +127,7 @@ func (o orchestrator) resume(ctx context.Context, environments []string) error {
 }
 
 // settle waits until nothing is compiled or deployed in the environments.
-func (o orchestrator) settle(ctx context.Context, environments []string) error {
+func (o Orchestrator) settle(ctx context.Context, environments []string) error {
 	limited, cancel := context.WithTimeout(ctx, Settle)
 	defer cancel()
 	for _, id := range environments {
@@ -151,13 +161,13 @@ func wait(ctx context.Context) bool {
 }
 
 // act halts or resumes; both may be repeated.
-func (o orchestrator) act(ctx context.Context, action, environment string) error {
+func (o Orchestrator) act(ctx context.Context, action, environment string) error {
 	_, _, err := o.ask(ctx, http.MethodPost, "/api/v2/actions/environment/"+action, environment)
 	return err
 }
 
 // busy says whether an environment compiles or deploys.
-func (o orchestrator) busy(ctx context.Context, environment string) (bool, error) {
+func (o Orchestrator) busy(ctx context.Context, environment string) (bool, error) {
 	code, _, err := o.ask(ctx, http.MethodHead, "/api/v1/notify/"+url.PathEscape(environment), "")
 	if err != nil || code == http.StatusOK {
 		return true, err
@@ -181,13 +191,16 @@ func (o orchestrator) busy(ctx context.Context, environment string) (bool, error
 }
 
 // ask is one request; what is no success is an error.
-func (o orchestrator) ask(ctx context.Context, method, path, environment string) (code int, body []byte, err error) {
+func (o Orchestrator) ask(ctx context.Context, method, path, environment string) (code int, body []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, o.base+path, nil)
 	if err != nil {
 		return 0, nil, err
 	}
 	if environment != "" {
 		request.Header.Set("X-Inmanta-tid", environment)
+	}
+	if o.token != "" {
+		request.Header.Set("Authorization", "Bearer "+o.token)
 	}
 	response, err := o.http.Do(request)
 	if err != nil {
@@ -202,7 +215,7 @@ func (o orchestrator) ask(ctx context.Context, method, path, environment string)
 	case response.StatusCode == http.StatusNotFound:
 		return response.StatusCode, nil, errGone
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
-		return response.StatusCode, nil, errors.New("the orchestrator asks for a login")
+		return response.StatusCode, nil, errLogin
 	case response.StatusCode >= 300:
 		return response.StatusCode, nil, fmt.Errorf("%s answers %s: %.200s", path, response.Status, body)
 	}

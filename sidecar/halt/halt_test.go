@@ -67,7 +67,7 @@ func TestResumesWhenItsInputEnds(t *testing.T) {
 	in, hold := io.Pipe()
 	out := make(lines, 3)
 	done := make(chan error, 1)
-	go func() { done <- Run(t.Context(), at.URL, []string{"a", "b"}, in, out) }()
+	go func() { done <- At(at.URL, "").Run(t.Context(), []string{"a", "b"}, in, out) }()
 	if got := <-out + " " + <-out; got != Halting+" "+Halted {
 		t.Fatalf("says %q", got)
 	}
@@ -105,7 +105,7 @@ func TestNothingIsLeftHalted(t *testing.T) {
 			in, hold := io.Pipe()
 			defer hold.Close()
 			var out bytes.Buffer
-			err := Run(t.Context(), at.URL, []string{"a", "b"}, in, &out)
+			err := At(at.URL, "").Run(t.Context(), []string{"a", "b"}, in, &out)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v", err)
 			}
@@ -129,7 +129,7 @@ func TestGivesUpWaiting(t *testing.T) {
 	in, hold := io.Pipe()
 	time.AfterFunc(300*time.Millisecond, func() { hold.Close() })
 	var out bytes.Buffer
-	if err := Run(context.Background(), at.URL, []string{"a"}, in, &out); err == nil {
+	if err := At(at.URL, "").Run(context.Background(), []string{"a"}, in, &out); err == nil {
 		t.Error("no error")
 	}
 	if out.String() != Halting+"\n"+Resumed+"\n" {
@@ -142,10 +142,47 @@ func TestResume(t *testing.T) {
 	api := &server{refuses: map[string]int{"resume a": 503, "resume b": 404}}
 	at := httptest.NewServer(api)
 	defer at.Close()
-	if err := Resume(t.Context(), at.URL, []string{"a", "b"}); err != nil {
+	if err := At(at.URL, "").Resume(t.Context(), []string{"a", "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := api.actions(); !slices.Equal(got, []string{"resume a", "resume a", "resume b"}) {
 		t.Errorf("asked for %q", got)
 	}
 }
+
+// Who has a token shows it with everything that is asked.
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	api := &server{busy: 1}
+	at := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
+	defer at.Close()
+	var out bytes.Buffer
+	o := At(at.URL, "secret")
+	ctx, cancel := context.WithCancel(t.Context())
+	stopping := io.MultiWriter(&out, writes(func(p []byte) {
+		if string(p) == Halted+"\n" {
+			cancel()
+		}
+	}))
+	in, hold := io.Pipe()
+	defer hold.Close()
+	if err := o.Run(ctx, []string{"a"}, in, stopping); err != context.Canceled {
+		t.Fatal(err)
+	}
+	if got := api.actions(); !slices.Equal(got, []string{"halt a", "resume a"}) || out.String() != Halting+"\n"+Halted+"\n"+Resumed+"\n" {
+		t.Errorf("asked for %q, and says %q", got, out.String())
+	}
+	if err := At(at.URL, "wrong").Run(t.Context(), []string{"a"}, strings.NewReader("enough\n"), io.Discard); err == nil {
+		t.Error("a wrong token does")
+	}
+}
+
+type writes func(p []byte)
+
+func (w writes) Write(p []byte) (int, error) { w(p); return len(p), nil }
