@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // pictureVariable says that the picture of the documentation is to be made anew:
@@ -70,8 +71,13 @@ func browserOfCode(e *codeSidecar) {
 	if strings.Contains(environment, e.password) {
 		e.t.Error("the terminal has the password")
 	}
+	b.staysHere()
 	if file := os.Getenv(pictureVariable); file != "" {
-		b.see("the output", "true")
+		b.types("clear\rinmanta-cli environment list\r")
+		lists := func() bool { return e.sh("docker exec "+e.container()+" pgrep -f inmanta-cli").code == 0 }
+		e.eventually("the environments are asked for", lists)
+		e.eventually("the environments are listed", func() bool { return !lists() })
+		time.Sleep(time.Second) // the terminal is drawn: no text of the page says what it shows
 		b.picture(filepath.Join("..", file))
 	}
 }
