@@ -84,6 +84,9 @@ func (e *editor) runExtension(ctx context.Context, file string) error {
 		gone, now := context.WithCancel(context.Background())
 		now()
 		stop(command, ended, gone)
+		if ctx.Err() != nil {
+			return errors.New("the sidecar was told to stop meanwhile")
+		}
 		return fmt.Errorf("it took longer than %s", extensionPatience)
 	}
 }

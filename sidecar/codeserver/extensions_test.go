@@ -1,10 +1,12 @@
 package codeserver
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inmanta/inmanta-docker/sidecar/process"
 	"github.com/inmanta/inmanta-docker/sidecar/release"
@@ -19,7 +21,7 @@ func TestInstallExtensions(t *testing.T) {
 	for file, text := range map[string]string{
 		at.Node(): `#!/bin/sh
 for word; do case $word in *.vsix) file=$word;; esac; done
-case $file in *bad.vsix) exit 1;; esac
+case $file in *bad.vsix) exit 1;; *slow.vsix) exec sleep 1000;; esac
 echo "$file $EXTENSIONS_GALLERY" >> "$INSTALLED"
 `,
 		filepath.Join(folder, "bad.vsix"): "bad", filepath.Join(folder, "good.vsix"): "good", filepath.Join(folder, ".hidden.vsix"): "x", filepath.Join(folder, "README"): "x",
@@ -42,6 +44,16 @@ echo "$file $EXTENSIONS_GALLERY" >> "$INSTALLED"
 	text, err := os.ReadFile(installed)
 	if want := filepath.Join(folder, "good.vsix") + ` {"serviceUrl":""}` + "\n"; err != nil || string(text) != want {
 		t.Errorf("installed is %q (%v), want %q", text, err, want)
+	}
+	// A sidecar that is told to stop does not wait for one.
+	if err := os.Rename(filepath.Join(folder, "bad.vsix"), filepath.Join(folder, "slow.vsix")); err != nil {
+		t.Fatal(err)
+	}
+	told, tell := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer tell()
+	e.installExtensions(told, folder, home)
+	if !strings.Contains(log.String(), "extension slow.vsix was not installed: the sidecar was told to stop") {
+		t.Errorf("the log does not tell of one that was stopped:\n%s", &log)
 	}
 	if got := strings.Count(log.String(), "extension bad.vsix was not installed"); got != 2 {
 		t.Errorf("the log tells %d times of the one that fails:\n%s", got, &log)
