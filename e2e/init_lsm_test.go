@@ -26,6 +26,10 @@ func TestInitWithPytestInmantaLSM(t *testing.T) {
 		t.Errorf("up says\n%s", r.stdout)
 	}
 	s.initialised()
+	// What the module's .gitignore names stays behind.
+	if sent := s.docker("exec", s.server(), "ls", "-A", "/var/lib/inmanta/server/"+signed+"/compiler/libs/signpost/tests"); !strings.Contains(sent, "test_init.py") || strings.Contains(sent, "ignored.log") {
+		t.Errorf("of the module's tests there are\n%s", sent)
+	}
 	if secret := strings.Split(host.clientKey, "\n")[1]; strings.Contains(inspectable(t, s.name+"-init-sidecar"), secret) {
 		t.Error("the key is in docker inspect, or in the log")
 	}
