@@ -6,9 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +30,8 @@ type browser struct {
 	number  int
 	waiting map[int]chan answer
 	gone    chan struct{}
+	// elsewhere are the hosts beyond this machine that a page asked for anything.
+	elsewhere []string
 }
 
 // answer is what the browser says to one command.
@@ -57,8 +62,9 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := &browser{t: t, waiting: map[int]chan answer{}, gone: make(chan struct{})}
 	command := exec.Command(program,
-		"--headless=new", "--remote-debugging-pipe", "--user-data-dir="+profile, "--window-size=1280,800",
+		"--proxy-server="+b.beyond(), "--headless=new", "--remote-debugging-pipe", "--user-data-dir="+profile, "--window-size=1280,800",
 		"--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors", "--hide-scrollbars",
 		// It refuses to run as root with one, and all it is shown is ours.
 		"--no-sandbox", "about:blank")
@@ -69,7 +75,7 @@ func newBrowser(t *testing.T) *browser {
 	}
 	theirs.Close()
 	ours.Close()
-	b := &browser{t: t, to: to, waiting: map[int]chan answer{}, gone: make(chan struct{})}
+	b.to = to
 	go b.listen(from)
 	t.Cleanup(func() {
 		syscall.Kill(-command.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
@@ -84,6 +90,35 @@ func newBrowser(t *testing.T) *browser {
 	b.session = made.SessionID
 	b.do("Page.enable", nil, nil)
 	return b
+}
+
+// maker is what the browser itself asks its maker's hosts for all the time.
+var maker = regexp.MustCompile(`\.(google|googleapis|gvt1)\.com(:|$)`)
+
+// beyond is a proxy that is asked for whatever is not on this machine. It has
+// none of that, and writes down whose it is.
+func (b *browser) beyond() (address string) {
+	b.t.Helper()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !maker.MatchString(r.Host) {
+			b.mu.Lock()
+			b.elsewhere = append(b.elsewhere, r.Host)
+			b.mu.Unlock()
+		}
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	b.t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
+// staysHere fails the scenario where a page asked anybody else for anything.
+func (b *browser) staysHere() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.elsewhere) > 0 {
+		b.t.Errorf("the page asks others: %v", b.elsewhere)
+	}
 }
 
 // listen hands out the answers.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // pictureVariable says that the picture of the documentation is to be made anew:
@@ -70,13 +71,19 @@ func browserOfCode(e *codeSidecar) {
 	if strings.Contains(environment, e.password) {
 		e.t.Error("the terminal has the password")
 	}
+	b.staysHere()
 	if file := os.Getenv(pictureVariable); file != "" {
-		b.see("the output", "true")
+		b.types("clear\rinmanta-cli environment list\r")
+		lists := func() bool { return e.sh("docker exec "+e.container()+" pgrep -f inmanta-cli").code == 0 }
+		e.eventually("the environments are asked for", lists)
+		e.eventually("the environments are listed", func() bool { return !lists() })
+		time.Sleep(time.Second) // the terminal is drawn: no text of the page says what it shows
 		b.picture(filepath.Join("..", file))
 	}
 }
 
-// vsix writes an extension that does nothing, as a file to install.
+// vsix writes an extension that does nothing, as a file to install. It depends on
+// another, which is nowhere to be had.
 func (e *codeSidecar) vsix(name string) {
 	e.t.Helper()
 	e.write("extensions/README", "not an extension\n")
@@ -87,7 +94,7 @@ func (e *codeSidecar) vsix(name string) {
 	defer file.Close()
 	archive := zip.NewWriter(file)
 	for path, text := range map[string]string{
-		"extension/package.json": `{"name":"` + name + `","publisher":"inmanta-e2e","version":"1.0.0","engines":{"vscode":"^1.60.0"}}`,
+		"extension/package.json": `{"name":"` + name + `","publisher":"inmanta-e2e","version":"1.0.0","engines":{"vscode":"^1.60.0"},"extensionDependencies":["inmanta-e2e.absent"]}`,
 		"extension.vsixmanifest": `<?xml version="1.0" encoding="utf-8"?><PackageManifest Version="2.0.0" xmlns="http://schemas.microsoft.com/developer/vsx-schema/2011"><Metadata><Identity Language="en-US" Id="` + name + `" Version="1.0.0" Publisher="inmanta-e2e"/><DisplayName>` + name + `</DisplayName></Metadata><Installation><InstallationTarget Id="Microsoft.VisualStudio.Code"/></Installation><Dependencies/><Assets><Asset Type="Microsoft.VisualStudio.Code.Manifest" Path="extension/package.json" Addressable="true"/></Assets></PackageManifest>`,
 		"[Content_Types].xml":    `<?xml version="1.0" encoding="utf-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension=".json" ContentType="application/json"/><Default Extension=".vsixmanifest" ContentType="text/xml"/></Types>`,
 	} {

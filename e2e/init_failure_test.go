@@ -124,9 +124,25 @@ func TestInitFailures(t *testing.T) {
 			r.env["INMANTA_PYTEST_ARGUMENTS"] = "tests -k 'not test_passes'"
 			return r.run().is(initrecord.CodeNoTests, "finds no test", "not test_passes")
 		},
+		"all-skipped": func(_ *testing.T, r *initRun, m *module) ended {
+			m.commit(map[string]string{"tests/test_it.py": "import pytest\n\n@pytest.mark.skip\n" + passes})
+			return r.run().is(initrecord.CodeNoTests, "no test has run", "1 skipped")
+		},
+		"only-looked": func(_ *testing.T, r *initRun, _ *module) ended {
+			r.env["INMANTA_PYTEST_ARGUMENTS"] = "tests --collect-only"
+			return r.run().is(initrecord.CodeNoTests, "runs no test", "--collect-only")
+		},
 		"collection": func(_ *testing.T, r *initRun, m *module) ended {
 			m.commit(map[string]string{"tests/test_it.py": "import no_such_package\n"})
 			return r.run().is(initrecord.CodeCollection, "tests/test_it.py")
+		},
+		"not-built": func(_ *testing.T, r *initRun, m *module) ended {
+			m.commit(map[string]string{"setup.py": "raise SystemExit('never')\n"})
+			return r.run().is(initrecord.CodeInstall, "the module cannot be installed")
+		},
+		"killed": func(_ *testing.T, r *initRun, m *module) ended {
+			m.commit(map[string]string{"tests/test_it.py": "import os\n\ndef test_kills():\n    os.kill(os.getpid(), 9)\n"})
+			return r.run().is(initrecord.CodePytest, "pytest was killed")
 		},
 		"usage": func(_ *testing.T, r *initRun, _ *module) ended {
 			r.env["INMANTA_PYTEST_ARGUMENTS"] = "nowhere; touch /tmp/x"

@@ -133,6 +133,7 @@ func TestInitStackBehindProxy(t *testing.T) {
 	}
 	s.must("up")
 	s.initialised()
+	s.docker("exec", "-u", "inmanta", s.server(), "git", "ls-remote", "http://git.example.test/hello.git")
 	p.served(t)
 	if strings.Contains(inspectable(t, s.name+"-init-sidecar")+inspectable(t, s.server()), indexPassword) {
 		t.Error("the index's password is in docker inspect, or in a log")

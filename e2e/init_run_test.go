@@ -155,11 +155,15 @@ func TestInitOverSSH(t *testing.T) {
 	}
 }
 
-// blocks is a test that says that it runs, and does not end by itself.
+// blocks is a test that says that it runs, and does not end by itself. It leaves
+// what cannot be removed just so.
 const blocks = `
 import pathlib, time
 
 def test_blocks():
+    cache = pathlib.Path.home() / "cache"
+    (cache / "file").mkdir(parents=True)
+    cache.chmod(0o500)
     pathlib.Path("/var/lib/inmanta-init/blocked").touch()
     while not pathlib.Path("/var/lib/inmanta-init/free").exists():
         time.sleep(0.05)
@@ -261,22 +265,25 @@ func TestInitCachesDownloads(t *testing.T) {
 	}
 }
 
-// The module of these tests, for a real orchestrator.
-func signpost(t *testing.T) map[string]string {
+// signpost is the module of these tests, for a real orchestrator, with the files
+// of further folders beside it in place of its own.
+func signpost(t *testing.T, further ...string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	root := filepath.Join("testdata", "init", "signpost")
-	err := filepath.WalkDir(root, func(path string, at os.DirEntry, err error) error {
-		if err != nil || at.IsDir() {
+	for _, name := range append([]string{"signpost"}, further...) {
+		root := filepath.Join("testdata", "init", name)
+		err := filepath.WalkDir(root, func(path string, at os.DirEntry, err error) error {
+			if err != nil || at.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			name, _ := filepath.Rel(root, path)
+			files[name] = string(text)
 			return err
+		})
+		if err != nil {
+			t.Fatalf("reading the module: %v", err)
 		}
-		text, err := os.ReadFile(path)
-		name, _ := filepath.Rel(root, path)
-		files[name] = string(text)
-		return err
-	})
-	if err != nil || len(files) == 0 {
-		t.Fatalf("reading the module: %v", err)
 	}
 	return files
 }

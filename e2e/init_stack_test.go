@@ -114,7 +114,9 @@ func TestInit(t *testing.T) {
 	// A new commit is news, and why its test fails is shown.
 	s.set("INMANTA_PYTEST_ARGUMENTS", "tests/test_more.py")
 	m.commit(map[string]string{"tests/test_more.py": "def test_more():\n    assert 'a cat' == 'a dog'\n"})
-	s.fails(1, []string{"init-sidecar failed: 1 of 1 tests failed: tests/test_more.py::test_more", "E         - a dog", "exit code 40"}, "up")
+	why := []string{"init-sidecar failed: 1 of 1 tests failed: tests/test_more.py::test_more", "E         - a dog", "exit code 40"}
+	s.fails(1, why, "up")
+	s.fails(1, why, "init-module")
 	if failed := s.lastRun(3); failed.Code != initrecord.CodeTestsFailed || !slices.Equal(failed.Failing, []string{"tests/test_more.py::test_more"}) {
 		t.Errorf("on record is %+v", failed)
 	}
@@ -127,7 +129,11 @@ func TestInit(t *testing.T) {
 	if second.Tests.Passed != 1 || !second.Started.After(first.Started) {
 		t.Errorf("on record is %+v", second)
 	}
-	third := decoded[initrecord.Record](t, "init-module", s.must("init-module", "--again", "--json").stdout)
+	again := s.must("init-module", "--again", "--json")
+	third := decoded[initrecord.Record](t, "init-module", again.stdout)
+	if !strings.Contains(again.stderr, `"tests/test_more.py::test_more"`) {
+		t.Errorf("init-module does not show which test runs:\n%s", again.stderr)
+	}
 	if third.Tests.Passed != 1 || !third.Started.After(second.Started) {
 		t.Errorf("init-module --again says %+v", third)
 	}

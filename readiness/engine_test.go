@@ -266,11 +266,19 @@ func TestOneServiceAlone(t *testing.T) {
 	engine, stack := play(t,
 		part{service: "db", acts: []string{"after=200", "write=/ready"}, check: ownCheck("exists=/ready", "exit=0")},
 		part{service: "server", acts: []string{"exit=1"}, needs: "db:service_healthy:false"},
+		// Nobody looks whether what it needs serves, and its end is the end all the same.
+		part{service: "init", acts: []string{"exit=40"}, oneShot: true, needs: "server:service_started:false"},
 	)
+	stack.Orchestrator = "server"
 	ctx, cancel := context.WithTimeout(t.Context(), generous)
 	defer cancel()
 	if _, err := WaitService(ctx, engine, stack, "db", progress.Discard); err != nil {
 		t.Error(err)
+	}
+	_, err := WaitService(ctx, engine, stack, "init", progress.Discard)
+	var report *Report
+	if !errors.As(err, &report) || report.TimedOut || report.Culprit == nil || report.Culprit.ExitCode != 40 {
+		t.Errorf("a one-shot that failed: %v, %+v", err, report)
 	}
 }
 

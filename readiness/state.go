@@ -401,10 +401,12 @@ func judge(s state) verdict {
 }
 
 // root is the container that st waits for in the end: itself when all it needs
-// is ready, and when the engine could not start it, for which it waits for nobody.
+// is ready, and when it waits for nobody, such as when the engine could not start it.
 func (s state) root(st standing, visited map[string]bool) standing {
 	visited[st.ID] = true
-	if st.failed && st.Error != "" {
+	// Of what one service alone needs nobody knows whether it serves; and when that
+	// one has ended, the engine will not start it again.
+	if st.failed && (st.Error != "" || s.stack.only == st.Service && st.State == "exited") {
 		return st
 	}
 	for _, service := range s.missing(st.Container) {

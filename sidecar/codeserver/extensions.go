@@ -9,12 +9,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 // extensionPatience is how long one extension may take to install.
 const extensionPatience = 2 * time.Minute
+
+// noGallery has code-server know of nowhere to get extensions from. Else it looks
+// for those that one depends on, for minutes where a firewall answers nothing,
+// while everybody waits.
+const noGallery = `EXTENSIONS_GALLERY={"serviceUrl":""}`
 
 // installExtensions installs the .vsix files of a folder that have not been
 // installed before, by content. Those that fail are told, and tried again at the
@@ -60,6 +66,7 @@ func (e *editor) installExtension(ctx context.Context, file, marks string) error
 
 func (e *editor) runExtension(ctx context.Context, file string) error {
 	command := e.command(append(e.arguments(), "--install-extension", file, "--force")...)
+	command.Env = append(slices.Clone(command.Env), noGallery)
 	if err := e.children.Start(command); err != nil {
 		return err
 	}
@@ -77,6 +84,9 @@ func (e *editor) runExtension(ctx context.Context, file string) error {
 		gone, now := context.WithCancel(context.Background())
 		now()
 		stop(command, ended, gone)
+		if ctx.Err() != nil {
+			return errors.New("the sidecar was told to stop meanwhile")
+		}
 		return fmt.Errorf("it took longer than %s", extensionPatience)
 	}
 }

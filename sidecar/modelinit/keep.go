@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,11 +98,30 @@ func (j *job) lock() (release func(), err error) {
 
 // clear makes the folder of this run, without anything of one before.
 func (j *job) clear() error {
-	if err := os.RemoveAll(j.config.work()); err != nil {
+	err := os.RemoveAll(j.config.work())
+	if errors.Is(err, fs.ErrPermission) {
+		openFolders(j.config.work())
+		err = os.RemoveAll(j.config.work())
+	}
+	if err != nil {
 		return fmt.Errorf("removing what the last run left: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Join(j.config.work(), "home"), 0o700); err != nil {
 		return fmt.Errorf("making a folder for this run: %w", err)
 	}
 	return nil
+}
+
+// openFolders lets its owner remove what is in a folder that a test has closed,
+// as some caches are.
+func openFolders(root string) {
+	_ = filepath.WalkDir(root, func(path string, at fs.DirEntry, err error) error {
+		if err == nil && at.IsDir() {
+			err = os.Chmod(path, 0o700) // before it is read
+		}
+		if err != nil && at != nil && at.IsDir() {
+			return fs.SkipDir // removing it says why
+		}
+		return nil
+	})
 }

@@ -125,9 +125,10 @@ const (
 	pytestNothing     = 5
 )
 
-// pytestFailure is what pytest's exit code means; nil when all went well.
+// pytestFailure is what pytest's exit code means; nil when all went well, which
+// it did not where no test has run: nothing is initialised then.
 func pytestFailure(code int, o outcome, lines, arguments []string) *failure {
-	if code == 0 {
+	if code == 0 && o.Passed > 0 {
 		return nil
 	}
 	f := &failure{code: initrecord.CodePytest, failing: o.failing}
@@ -144,6 +145,12 @@ func pytestFailure(code int, o outcome, lines, arguments []string) *failure {
 		f.code = initrecord.CodeTestsFailed
 		f.what = fmt.Sprintf("%d of %d tests failed: %s", len(o.failing), o.total, strings.Join(firstFew(o.failing), ", "))
 		f.fix = "see why: inmanta-docker logs init; then mend the module, push it, and: inmanta-docker up"
+	case code == 0 && o.Skipped > 0:
+		f.code, f.what = initrecord.CodeNoTests, fmt.Sprintf("no test has run, so nothing is initialised: %d skipped", o.Skipped)
+		f.fix = "see why pytest skips them: add -rs to INMANTA_PYTEST_ARGUMENTS, then inmanta-docker up and inmanta-docker logs init"
+	case code == 0:
+		f.code, f.what = initrecord.CodeNoTests, fmt.Sprintf("with the arguments %q pytest runs no test, so nothing is initialised", strings.Join(arguments, " "))
+		f.fix = "leave out of INMANTA_PYTEST_ARGUMENTS what has it do something else, such as --collect-only"
 	case code == pytestNothing:
 		f.code, f.what = initrecord.CodeNoTests, fmt.Sprintf("pytest finds no test with the arguments %q", strings.Join(arguments, " "))
 		f.fix = "set INMANTA_PYTEST_ARGUMENTS to a file or folder of the repository that has some"

@@ -53,6 +53,8 @@ func TestWhyPytestFails(t *testing.T) {
 		{4, outcome{}, []string{"ERROR: file or directory not found: nope", ""}, initrecord.CodeUsage, "not found: nope"},
 		{4, outcome{}, []string{"ERROR: usage: __main__.py [options]", "__main__.py: error: unrecognized arguments: --nope"}, initrecord.CodeUsage, "unrecognized arguments: --nope"},
 		{5, outcome{}, nil, initrecord.CodeNoTests, `no test with the arguments "-k x"`},
+		{0, outcome{Tests: initrecord.Tests{Skipped: 3}, total: 3}, nil, initrecord.CodeNoTests, "3 skipped"},
+		{0, outcome{total: 3}, nil, initrecord.CodeNoTests, `with the arguments "-k x" pytest runs no test`},
 		{-1, outcome{}, nil, initrecord.CodePytest, "killed"},
 		{1, outcome{failing: []string{"a"}}, []string{"OSError: [Errno 28] No space left on device"}, initrecord.CodeDiskFull, "full"},
 	} {
@@ -61,7 +63,7 @@ func TestWhyPytestFails(t *testing.T) {
 			t.Errorf("exit code %d with %+v and %q is told as %+v; want %d and %q", c.exit, c.o, c.lines, f, c.code, c.says)
 		}
 	}
-	if f := pytestFailure(0, outcome{}, nil, nil); f != nil {
+	if f := pytestFailure(0, outcome{Tests: initrecord.Tests{Passed: 1, Skipped: 1}}, nil, nil); f != nil {
 		t.Errorf("success is told as %+v", f)
 	}
 }

@@ -69,29 +69,45 @@ func (j *job) prepareGit() error {
 	return nil
 }
 
-// commit asks the repository which commit the branch, or the tag, is at.
+// commit asks the repository which commit the branch, or the tag, is at. It asks
+// for no other: of what a program prints, only the end is kept, and repositories
+// have thousands of tags.
 func (j *job) commit(ctx context.Context) (string, error) {
-	limited, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	p, err := j.git("ls-remote", "--heads", "--tags", "--", j.config.Repository.URL)
+	tag := "refs/tags/" + j.config.Branch
+	lines, err := j.ask(ctx, "refs/heads/"+j.config.Branch, tag, tag+"^{}")
 	if err != nil {
 		return "", err
 	}
-	lines, err := j.run(limited, p)
+	commit, _ := references(lines, j.config.Branch)
+	if commit != "" {
+		return commit, nil
+	}
+	if lines, err = j.ask(ctx, "refs/heads/*"); err != nil {
+		return "", err
+	}
+	_, branches := references(lines, j.config.Branch)
+	return "", noBranch(j.config.Branch, branches)
+}
+
+// ask asks the repository for its references of those names.
+func (j *job) ask(ctx context.Context, names ...string) (lines []string, err error) {
+	limited, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	p, err := j.git(append([]string{"ls-remote", "--", j.config.Repository.URL}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	lines, err = j.run(limited, p)
 	if limited.Err() != nil && ctx.Err() == nil {
-		return "", failure{
+		return nil, failure{
 			code: initrecord.CodeUnreachable, what: fmt.Sprintf("%s does not answer within %s", j.config.Repository.Host, answerTime),
 			fix: "check INMANTA_MODULE_REPO_URL, and from this host: git ls-remote " + j.config.Repository.URL,
 		}
 	}
 	if err != nil {
-		return "", gitFailure(err, lines, j.config)
+		return nil, gitFailure(err, lines, j.config)
 	}
-	commit, branches := references(lines, j.config.Branch)
-	if commit == "" {
-		return "", noBranch(j.config.Branch, branches)
-	}
-	return commit, nil
+	return lines, nil
 }
 
 // reference is a line of ls-remote. A tag that is an object of its own is

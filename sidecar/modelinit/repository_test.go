@@ -2,6 +2,8 @@ package modelinit
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -79,6 +81,49 @@ func TestReferences(t *testing.T) {
 	}
 	if f := noBranch("x", []string{"main", "dev"}); !strings.Contains(f.fix, "main, dev") {
 		t.Errorf("the branches there are: %+v", f)
+	}
+}
+
+// A repository with more tags than lines of a program's are kept.
+func TestCommitAmongManyTags(t *testing.T) {
+	t.Parallel()
+	repository := t.TempDir()
+	git := func(in string, args ...string) string {
+		t.Helper()
+		command := exec.Command("git", append([]string{"-C", repository, "-c", "user.name=a", "-c", "user.email=a@localhost"}, args...)...)
+		command.Stdin = strings.NewReader(in)
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git("", "init", "-q", "--bare")
+	commit := git("", "commit-tree", "-m", "x", git("", "mktree"))
+	annotated := git("object "+commit+"\ntype commit\ntag both\ntagger a <a@localhost> 0 +0000\n\nx\n", "mktag")
+	var updates strings.Builder
+	fmt.Fprintf(&updates, "create refs/heads/master %[1]s\ncreate refs/heads/feature/x %[1]s\ncreate refs/heads/other/master %[1]s\ncreate refs/tags/v1.0 %[2]s\n", commit, annotated)
+	for i := range 2*mostLines + 1 {
+		fmt.Fprintf(&updates, "create refs/tags/z/%d %s\n", i, commit)
+	}
+	git(updates.String(), "update-ref", "--stdin")
+
+	j, _ := jobFor(t, "")
+	j.config.Environment = os.Environ()
+	j.config.Repository = modulesource.Repository{URL: repository, Transport: modulesource.File}
+	if err := errors.Join(j.clear(), j.prepareGit()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"master", "feature/x", "v1.0", "z/7"} {
+		j.config.Branch = name
+		if got, err := j.commit(t.Context()); got != commit || err != nil {
+			t.Errorf("%s is at %q (%v), want %s", name, got, err, commit)
+		}
+	}
+	j.config.Branch = "x"
+	_, err := j.commit(t.Context())
+	if f := explained(t.Context(), err); f.code != initrecord.CodeBranch || !strings.Contains(f.fix, "feature/x, master, other/master") {
+		t.Errorf("a branch that it has not is told as %d, %q, %q", f.code, f.what, f.fix)
 	}
 }
 

@@ -131,6 +131,35 @@ func TestOneRunAtATime(t *testing.T) {
 	}
 }
 
+// What a run left does not stand in the way of the next, whatever its tests made
+// of it.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	j, _ := jobFor(t, "")
+	cache := filepath.Join(j.config.work(), "home", "cache")
+	write(t, filepath.Join(cache, "module", "file"), "")
+	for _, folder := range []string{filepath.Join(cache, "module"), cache} {
+		if err := os.Chmod(folder, 0o500); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(cache, 0); err != nil {
+		t.Fatal(err)
+	}
+	openFolders(j.config.work())
+	for _, folder := range []string{filepath.Join(cache, "module"), cache} {
+		if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s stays closed: %v, %v", folder, info, err)
+		}
+	}
+	if err := j.clear(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(cache); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 func TestRecordsAreWholeAndWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	j, log := jobFor(t, "")

@@ -42,6 +42,7 @@ func whole() []made {
 		{name: "code-server/bin/link", kind: tar.TypeSymlink, link: "../lib/node"},
 		{name: "code-server/bin/a name with \"quotes\"\n", text: ""},
 		{name: "code-server/setuid", text: "x", mode: 0o6755},
+		{name: "code-server/bin/again", kind: tar.TypeLink, link: "code-server/setuid"},
 	}
 }
 
@@ -98,6 +99,9 @@ func TestInstall(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(installed.Folder, "setuid")); err != nil || info.Mode() != 0o755 {
 		t.Errorf("what was setuid is %v, %v", info.Mode(), err)
 	}
+	if text, err := os.ReadFile(filepath.Join(installed.Folder, "bin/again")); err != nil || string(text) != "x" {
+		t.Errorf("the other name of a file has %q, %v", text, err)
+	}
 	// Another one takes its place, and the one that may be running stays.
 	other, otherSum := pack(t, append(whole(), made{name: "code-server/more", text: "y"}))
 	if _, err := Install(volume, bytes.NewReader(other), otherSum, runtime.GOARCH); err != nil {
@@ -127,7 +131,9 @@ func TestTarballsThatAreRefused(t *testing.T) {
 		"a link that leads":   {append(whole(), made{name: "code-server/l", kind: tar.TypeSymlink, link: "../../x"}), "leads out"},
 		"an absolute link":    {append(whole(), made{name: "code-server/l", kind: tar.TypeSymlink, link: "/etc"}), "leads out"},
 		"through a link":      {append(whole(), made{name: "code-server/l", kind: tar.TypeSymlink, link: "bin"}, made{name: "code-server/l/x", text: "x"}), "below what is no folder"},
-		"a hard link":         {append(whole(), made{name: "code-server/l", kind: tar.TypeLink, link: "code-server/setuid"}), "of a kind"},
+		"a name of nothing":   {append(whole(), made{name: "code-server/l", kind: tar.TypeLink, link: "code-server/absent"}), "that it does not have"},
+		"a name of a link":    {append(whole(), made{name: "code-server/l", kind: tar.TypeLink, link: "code-server/bin/link"}), "that it does not have"},
+		"a name from outside": {append(whole(), made{name: "code-server/l", kind: tar.TypeLink, link: "/etc/passwd"}), "that it does not have"},
 		"a device":            {append(whole(), made{name: "code-server/null", kind: tar.TypeChar}), "of a kind"},
 		"a pipe":              {append(whole(), made{name: "code-server/pipe", kind: tar.TypeFifo}), "of a kind"},
 		"twice":               {append(whole(), made{name: "code-server/setuid", text: "y"}), "twice"},
@@ -226,7 +232,7 @@ func TestVerified(t *testing.T) {
 		"another manifest": {func(f string) error {
 			return os.WriteFile(f+"/manifest", Manifest{Version: "1", Processor: runtime.GOARCH, Tarball: strings.Repeat("0", 64)}.Text(), 0o644)
 		}, "of another release"},
-		"no files": {func(f string) error { return os.RemoveAll(f + "/files") }, "and 6 more"},
+		"no files": {func(f string) error { return os.RemoveAll(f + "/files") }, "and 7 more"},
 	} {
 		volume := t.TempDir()
 		if _, err := Install(volume, bytes.NewReader(tarball), checksum, runtime.GOARCH); err != nil {

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -226,6 +227,8 @@ func (u *unpacking) one(header *tar.Header, content io.Reader) error {
 		return u.file(name, header, content)
 	case tar.TypeSymlink:
 		return u.link(name, header)
+	case tar.TypeLink:
+		return u.again(name, header)
 	}
 	return fmt.Errorf("the tarball has an entry of a kind that no release has: %q", header.Name)
 }
@@ -287,6 +290,24 @@ func (u *unpacking) link(name string, header *tar.Header) error {
 		return fmt.Errorf("making the link %q: %w", name, err)
 	}
 	u.add(Entry{Kind: Link, Path: name, Digest: target})
+	return nil
+}
+
+// again gives a file another name: tar writes it once, and its other names as
+// links to the first.
+func (u *unpacking) again(name string, header *tar.Header) error {
+	at := slices.IndexFunc(u.entries, func(e Entry) bool {
+		return path.Join(u.prefix, e.Path) == header.Linkname && (e.Kind == File || e.Kind == Executable)
+	})
+	if at < 0 {
+		return fmt.Errorf("the tarball has another name for a file that it does not have: %q for %q", header.Name, header.Linkname)
+	}
+	e := u.entries[at]
+	if err := u.volume.Link(path.Join(u.folder, e.Path), path.Join(u.folder, name)); err != nil {
+		return fmt.Errorf("writing %q: %w", name, err)
+	}
+	e.Path = name
+	u.add(e)
 	return nil
 }
 

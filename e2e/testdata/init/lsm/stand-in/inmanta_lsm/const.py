@@ -1,0 +1,1 @@
+ENV_NO_INSTANCES = "lsm_no_instances"
