@@ -329,7 +329,8 @@ func TestFailures(t *testing.T) {
 		// what it is here for, it has a check that does not pass.
 		{"exits again and again", part{acts: []string{"exit=3"}, restart: "unless-stopped", check: ownCheck("exit=1")}, "unknown", "exited 2 times, last with 3"},
 		{"one-shot that fails", part{acts: []string{"exit=3"}, oneShot: true}, "unknown", "exited with 3"},
-		{"needs too much memory", part{acts: []string{"eat"}, memory: 32 << 20, check: ownCheck("exit=1")}, "out-of-memory", "exited with 137"},
+		// Of one that dies before the engine has noted that it started, that forgets what of.
+		{"needs too much memory", part{acts: []string{"await=/started", "eat"}, memory: 32 << 20, check: ownCheck("write=/started", "exit=1")}, "out-of-memory", "exited with 137"},
 		{"is unhealthy", part{acts: nil, check: &container.HealthConfig{
 			Test: []string{"CMD", "/actor", "exists=/ready"}, Interval: 100 * time.Millisecond, Retries: 1,
 		}}, "unknown", "is unhealthy"},

@@ -33,6 +33,10 @@ func main() {
 			fmt.Println(what)
 		case "write": // a file
 			must(os.WriteFile(what, nil, 0o600))
+		case "await": // a file
+			for _, err := os.Stat(what); err != nil; _, err = os.Stat(what) {
+				time.Sleep(10 * time.Millisecond)
+			}
 		case "exists": // a file: for health checks
 			if _, err := os.Stat(what); err != nil {
 				fmt.Println(err)
