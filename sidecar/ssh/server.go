@@ -127,6 +127,7 @@ func (s *Server) take(conn net.Conn) {
 		}
 		return
 	}
+	s.audit.write(Event{Event: EventConnected, Connection: id, Remote: remote})
 	s.serve(conn, id, visitor)
 }
 
