@@ -180,15 +180,8 @@ func (s *Server) answerHealth(ctx context.Context, socket net.Listener, listener
 // asksAsRoot says whether the process at the other end is root's, as the
 // engine's health checks are, or one like the server. No session is.
 func asksAsRoot(conn *net.UnixConn) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var peer *unix.Ucred
-	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return false
-	}
-	return peer.Uid == 0 || int(peer.Uid) == os.Getuid()
+	peer := processAt(conn)
+	return peer != nil && (peer.Uid == 0 || int(peer.Uid) == os.Getuid())
 }
 
 // Health asks the server of this container how it is.
