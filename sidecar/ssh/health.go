@@ -152,20 +152,11 @@ func (s *Server) AnswerHealth(ctx context.Context, listener net.Addr) error {
 }
 
 func (s *Server) answerHealth(ctx context.Context, socket net.Listener, listener net.Addr) error {
-	defer socket.Close()
-	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
-	for {
-		conn, err := s.accept(ctx, socket)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("answering health checks: %w", err)
-		}
+	return s.serveEach(ctx, socket, func(conn *net.UnixConn) {
 		go func() {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(healthPatience + time.Second))
-			if !asksAsRoot(conn.(*net.UnixConn)) {
+			if !asksAsRoot(conn) {
 				return // a session could keep the server busy with them
 			}
 			answer := "ok"
@@ -174,7 +165,7 @@ func (s *Server) answerHealth(ctx context.Context, socket net.Listener, listener
 			}
 			_, _ = io.WriteString(conn, answer)
 		}()
-	}
+	})
 }
 
 // asksAsRoot says whether the process at the other end is root's, as the

@@ -26,23 +26,11 @@ func (s *Server) HearOfFiles(ctx context.Context) error {
 }
 
 func (s *Server) hearOfFiles(ctx context.Context, socket net.Listener) error {
-	defer socket.Close()
-	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
-	for {
-		conn, err := s.accept(ctx, socket)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("hearing of files: %w", err)
-		}
-		session := s.sessionOf(conn.(*net.UnixConn))
-		if session == nil || session.reporting.Add(1) > mostReports {
-			if session != nil {
-				session.reporting.Add(-1)
-			}
+	return s.serveEach(ctx, socket, func(conn *net.UnixConn) {
+		session := s.sessionOf(conn)
+		if session == nil || !session.mayReport() {
 			_ = conn.Close()
-			continue
+			return
 		}
 		go session.connection.guard(func() {
 			defer session.reporting.Add(-1)
@@ -50,7 +38,16 @@ func (s *Server) hearOfFiles(ctx context.Context, socket net.Listener) error {
 			defer context.AfterFunc(session.over, func() { _ = conn.SetReadDeadline(time.Now().Add(reportGrace)) })()
 			session.report(conn)
 		})
+	})
+}
+
+// mayReport takes one of the places of those who report.
+func (s *session) mayReport() bool {
+	if s.reporting.Add(1) > mostReports {
+		s.reporting.Add(-1)
+		return false
 	}
+	return true
 }
 
 // sessionOf is the session to which the process at the other end belongs; nil
@@ -77,18 +74,4 @@ func (s *Server) sessionOf(conn *net.UnixConn) *session {
 		c.mu.Unlock()
 	}
 	return nil
-}
-
-// processAt is the process at the other end of a socket; nil where the kernel
-// does not say.
-func processAt(conn *net.UnixConn) *unix.Ucred {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	var peer *unix.Ucred
-	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return nil
-	}
-	return peer
 }
