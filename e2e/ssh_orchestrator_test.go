@@ -15,6 +15,8 @@ func inmantaCLI(s *sidecar) {
 		s.t.Fatal(err)
 	}
 	s.says(s.ok("ssh sidecar inmanta-cli environment list"), "made-over-ssh")
+	// And what it logs is there, too.
+	s.says(s.ok("ssh sidecar cat /var/log/inmanta/server.log"), "inmanta")
 	s.says(s.ok("ssh sidecar "+quoted("bash -l -c 'inmanta-cli environment list'")), "made-over-ssh")
 	at := s.sit(40, 160, "ssh sidecar")
 	at.types("inmanta-cli environment list; echo en''ded $?\r")
