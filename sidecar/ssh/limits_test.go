@@ -71,13 +71,19 @@ func TestFailuresOfASourceAreLimited(t *testing.T) {
 		n, _ := conn.Read(make([]byte, 1))
 		return n == 1
 	}
-	for i := range failures {
-		if _, err := s.login(s.reach(t, "127.4.0.1"), s.account(), ssh.PublicKeys(stranger)); err == nil {
-			t.Fatal("a stranger is let in")
+	fails := func(times int) {
+		t.Helper()
+		for i := range times {
+			if _, err := s.login(s.reach(t, "127.4.0.1"), s.account(), ssh.PublicKeys(stranger)); err == nil {
+				t.Fatal("a stranger is let in")
+			}
+			eventually(t, "the failure is counted", func() bool { return s.server.gate.failed("127.4.0.1") == i+1 })
 		}
-		n := i + 1
-		eventually(t, "the failure is counted", func() bool { return s.server.gate.failed("127.4.0.1") == n })
 	}
+	// A login is the end of a row.
+	fails(failures - 1)
+	unharmed(t, s.dial(t, key, "127.4.0.1"))
+	fails(failures)
 	if greeted("127.4.0.1") {
 		t.Error("one more is let try")
 	}
