@@ -43,7 +43,7 @@ func remoteOrchestrator(s *sidecar) {
 	name := s.name + "-developer"
 	s.finally("docker rm -f " + name)
 	run := []string{"docker run --rm --network host --user 0:0 --entrypoint /from/lsm/run --name", name}
-	for there, here := range map[string]string{"key": s.client + "/id_ed25519", "rsync": rsync, "wheels": filepath.Join(filepath.Dir(bin), "lsm"), "lsm": data} {
+	for there, here := range map[string]string{"key": s.client + "/id_ed25519", "known_hosts": s.client + "/known_hosts", "rsync": rsync, "wheels": filepath.Join(filepath.Dir(bin), "lsm"), "lsm": data} {
 		run = append(run, "-v", here+":/from/"+there+":ro")
 	}
 	s.says(s.ok(strings.Join(append(run, orchestratorImage(), fmt.Sprint(s.port), fmt.Sprint(s.sshPort)), " ")), "pytest-inmanta-lsm is served")

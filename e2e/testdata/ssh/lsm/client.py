@@ -30,24 +30,28 @@ for kept_here in (here / ".env" / "bin" / "mine", here / "libs" / "mine", here /
 project = inmanta.module.Project(str(here))
 inmanta.module.Project.set(project)
 project.load()
-orchestrator = RemoteOrchestrator(
-    OrchestratorEnvironment(environment, f"carried-{environment}", None),
-    host="127.0.0.1", port=api_port, ssh_user="inmanta", ssh_port=ssh_port, container_env=True,
+# As the page has it, and as it is without --lsm-rsh and --lsm-rh.
+shells = (
+    {"remote_shell": ["ssh", "-p", str(ssh_port)], "remote_host": "inmanta@127.0.0.1"},
+    {"ssh_user": "inmanta", "ssh_port": ssh_port},
+)
+orchestrator, other = (
+    RemoteOrchestrator(OrchestratorEnvironment(environment, f"carried-{environment}", None), host="127.0.0.1", port=api_port, container_env=True, **shell)
+    for shell in shells
 )
 orchestrator.orchestrator_environment.configure_environment(orchestrator.client)
 
 
 def ran(line: str) -> list[str]:
-    """What a command prints there. What ssh itself says is among it, which pytest-inmanta-lsm has no use for either."""
-    said = orchestrator.run_command([line], shell=True, stderr=subprocess.PIPE)
-    return said.splitlines()
+    """The lines that a command prints there."""
+    return orchestrator.run_command([line], shell=True).splitlines()
 
 
 def files(below: str) -> set[str]:
     return set(ran(f"cd {there}/{below} && find * .[!.]* -type f -not -path '.env/*' 2>/dev/null | sort"))
 
 
-assert orchestrator.remote_user == "inmanta"
+assert orchestrator.remote_user == other.remote_user == "inmanta"
 assert str(orchestrator.remote_project_path) == there, orchestrator.remote_project_path
 
 # The project, and the module that is worked on, without what is ignored; over what was there.
@@ -69,9 +73,9 @@ assert ran(f"{there}/.env/bin/python -c 'import inmanta_plugins.carried as c; pr
     f"{there}/libs/carried/inmanta_plugins/carried/__init__.py"
 ]
 
-# What was installed survives another turn, and what it leaves behind in the modules does not.
+# What was installed survives another turn, by the other shell.
 (carried / "model" / "_init.cf").write_text((carried / "model" / "_init.cf").read_text() + "\n# changed\n")
-orchestrator.sync_project()
+other.sync_project()
 assert ran(f"tail -n 1 {there}/libs/carried/model/_init.cf") == ["# changed"]
 assert ran(f"test -x {there}/.env/bin/python && echo kept") == ["kept"]
 
