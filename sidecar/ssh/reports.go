@@ -27,12 +27,13 @@ func (s *Server) HearOfFiles(ctx context.Context) error {
 
 func (s *Server) hearOfFiles(ctx context.Context, socket net.Listener) error {
 	return s.serveEach(ctx, socket, func(conn *net.UnixConn) {
-		session := s.sessionOf(conn)
-		if session == nil || !session.mayReport() {
+		session := s.reporter(conn)
+		if session == nil {
 			_ = conn.Close()
 			return
 		}
 		go session.connection.guard(func() {
+			defer s.reports.Done()
 			defer session.reporting.Add(-1)
 			// What it has left behind may go on without it, and is not waited for.
 			defer context.AfterFunc(session.over, func() { _ = conn.SetReadDeadline(time.Now().Add(reportGrace)) })()
@@ -41,18 +42,10 @@ func (s *Server) hearOfFiles(ctx context.Context, socket net.Listener) error {
 	})
 }
 
-// mayReport takes one of the places of those who report.
-func (s *session) mayReport() bool {
-	if s.reporting.Add(1) > mostReports {
-		s.reporting.Add(-1)
-		return false
-	}
-	return true
-}
-
-// sessionOf is the session to which the process at the other end belongs; nil
-// where that is none, or has left its session.
-func (s *Server) sessionOf(conn *net.UnixConn) *session {
+// reporter is the session to which the process at the other end belongs, with
+// one of its places taken; nil where that is none, where the process has left
+// its session, or where all places are taken.
+func (s *Server) reporter(conn *net.UnixConn) *session {
 	peer := processAt(conn)
 	if peer == nil {
 		return nil
@@ -64,14 +57,29 @@ func (s *Server) sessionOf(conn *net.UnixConn) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.connections {
-		c.mu.Lock()
-		for session := range c.sessions {
-			if p := session.started(); p != nil && p.command.Process.Pid == leader {
-				c.mu.Unlock()
-				return session
-			}
+		session := c.sessionLedBy(leader)
+		if session == nil {
+			continue
 		}
-		c.mu.Unlock()
+		if session.reporting.Add(1) > mostReports {
+			session.reporting.Add(-1)
+			return nil
+		}
+		// As long as its connection is one of these, nobody waits for the last yet.
+		s.reports.Add(1)
+		return session
+	}
+	return nil
+}
+
+// sessionLedBy is the session whose program is that process; nil where none is.
+func (c *connection) sessionLedBy(leader int) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for session := range c.sessions {
+		if p := session.started(); p != nil && p.command.Process.Pid == leader {
+			return session
+		}
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Server struct {
 
 	number   atomic.Uint64 // of the connection that came last
 	running  sync.WaitGroup
+	reports  sync.WaitGroup // of files, that are being read
 	weighing sync.Mutex
 
 	mu          sync.Mutex
@@ -232,5 +233,20 @@ func (s *Server) drain(hurry context.Context) {
 		s.mu.Unlock()
 		<-ended
 	}
+	s.hearLast()
 	s.audit.write(Event{Event: EventStopped})
+}
+
+// hearLast waits for what file servers have to say of sessions that have ended:
+// of files that were cut short, most of all.
+func (s *Server) hearLast() {
+	heard := make(chan struct{})
+	go func() {
+		s.reports.Wait()
+		close(heard)
+	}()
+	select {
+	case <-heard:
+	case <-time.After(reportGrace):
+	}
 }
