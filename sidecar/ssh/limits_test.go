@@ -42,6 +42,7 @@ func TestOldestOfTheBiggestSourceIsEvicted(t *testing.T) {
 	t.Parallel()
 	s, key := serveOne(t, "", limited(func(l *Limits) { l.Handshakes = 6 }))
 	before := s.dial(t, key)
+	unharmed(t, before) // so it is none of those that are logging in
 	small := knock(t, s, "127.3.0.1")
 	var big []<-chan struct{}
 	for range 5 {
