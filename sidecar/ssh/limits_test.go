@@ -66,6 +66,7 @@ func TestFailuresOfASourceAreLimited(t *testing.T) {
 	const failures = 5
 	s, key := serveOne(t, "", limited(func(l *Limits) { l.Failures, l.Pardon = failures, time.Hour }))
 	before := s.dial(t, key, "127.4.0.1")
+	unharmed(t, before) // its login is not to end the row that follows
 	stranger := newKey(t)
 	greeted := func(source string) bool {
 		conn := s.reach(t, source)
