@@ -51,7 +51,7 @@ func TestHostile02HalfOpenConnections(t *testing.T) {
 	logins := 1
 	// Those that the kernel still holds would push out whoever is logging in.
 	whoComesLater := func(after int) {
-		eventually(t, "all that came before are taken", func() bool { return s.server.number.Load() >= uint64(logins+after) })
+		eventually(t, "all that came before are taken", func() bool { return s.log.count(kind(EventConnected)) >= logins+after })
 		unharmed(t, s.dial(t, key))
 		logins++
 	}
