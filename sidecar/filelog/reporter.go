@@ -38,14 +38,23 @@ func NewReporter(to io.Writer) *Reporter {
 }
 
 // Connect reports to the ssh server that listens on a socket, or to nobody where
-// none does.
+// none does or it does not want to hear. The server says that it does, by one byte,
+// once it knows whose reports they are: of a process that has ended it could not.
 func Connect(socket string) *Reporter {
 	conn, err := net.DialTimeout("unix", socket, patience)
 	if err != nil {
 		return NewReporter(io.Discard)
 	}
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		_ = conn.Close()
+		return NewReporter(io.Discard)
+	}
 	return NewReporter(unhurried{conn})
 }
+
+// Welcome tells a process that connected that its reports are heard.
+func Welcome(conn net.Conn) { _, _ = conn.Write([]byte{0}) }
 
 // unhurried is a connection whose other end may take its time, but not for ever.
 type unhurried struct{ net.Conn }

@@ -25,10 +25,18 @@ func TestReportsArriveByThemselves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		defer close(accepted)
+		if conn, err := listener.Accept(); err == nil {
+			Welcome(conn)
+			accepted <- conn
+		}
+	}()
 	r := Connect(socket)
-	server, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
+	server, ok := <-accepted
+	if !ok {
+		t.Fatal("nobody connects")
 	}
 	defer server.Close()
 	_ = server.SetReadDeadline(time.Now().Add(longEnough))
@@ -55,16 +63,28 @@ func TestReportsArriveByThemselves(t *testing.T) {
 // Whoever transfers files does not care whether anybody hears of it.
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
-	gone := filepath.Join(t.TempDir(), "gone")
-	listener, err := net.Listen("unix", gone)
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := Connect(gone)
+	go func() {
+		for welcomes := true; ; welcomes = false {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if welcomes {
+				Welcome(conn)
+			}
+			_ = conn.Close()
+		}
+	}()
+	left, refused := Connect(socket), Connect(socket)
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []*Reporter{late, Connect(gone), Connect("@inmanta-docker-no-such-socket")} {
+	for _, r := range []*Reporter{left, refused, Connect(socket), Connect("@inmanta-docker-no-such-socket")} {
 		began := time.Now()
 		for range 10_000 {
 			r.Add(Event{Operation: Transfer, Path: "/a"})

@@ -32,6 +32,7 @@ func (s *Server) hearOfFiles(ctx context.Context, socket net.Listener) error {
 			_ = conn.Close()
 			return
 		}
+		filelog.Welcome(conn)
 		go session.connection.guard(func() {
 			defer s.reports.Done()
 			defer session.reporting.Add(-1)
@@ -54,6 +55,8 @@ func (s *Server) reporter(conn *net.UnixConn) *session {
 	if err != nil {
 		return nil
 	}
+	s.starts.Lock()
+	defer s.starts.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.connections {

@@ -28,6 +28,7 @@ type Server struct {
 	number   atomic.Uint64 // of the connection that came last
 	running  sync.WaitGroup
 	reports  sync.WaitGroup // of files, that are being read
+	starts   sync.RWMutex   // held for reading while a program starts that is not known to run yet
 	weighing sync.Mutex
 
 	mu          sync.Mutex

@@ -214,11 +214,6 @@ func (s *session) start(request *ssh.Request, running *sync.WaitGroup) {
 	if err != nil {
 		s.log(Event{Event: EventProblem, Problem: "a session's program does not start: " + err.Error()})
 	}
-	if program != nil {
-		s.mu.Lock()
-		s.program, s.kind = program, wanted.kind
-		s.mu.Unlock()
-	}
 	// Answered before the program's first words are carried.
 	if request.WantReply {
 		_ = request.Reply(program != nil, nil)
@@ -237,7 +232,15 @@ func (s *session) prepare(request *ssh.Request) (*program, wanted, error) {
 	if !ok || s.started() != nil {
 		return nil, wanted, nil
 	}
+	starts := &s.connection.server.starts
+	starts.RLock()
+	defer starts.RUnlock()
 	program, err := s.run(wanted)
+	if program != nil {
+		s.mu.Lock()
+		s.program, s.kind = program, wanted.kind
+		s.mu.Unlock()
+	}
 	return program, wanted, err
 }
 
