@@ -53,11 +53,25 @@ func noSidecar(d deployment.Deployment, service string) problem.Problem {
 
 // upWith is the command that adds an overlay to a deployment.
 func upWith(d deployment.Deployment, overlay string) string {
-	var files []string
-	for _, f := range d.Files {
-		files = append(files, "-f "+f.Name())
+	return fmt.Sprintf("inmanta-docker %s -f %s up", fileFlags(d), deployment.OverlayFile(overlay))
+}
+
+// upAgain is the command that starts a deployment as this command line has it:
+// what is chosen on it is remembered by up alone.
+func upAgain(d deployment.Deployment) string {
+	if !d.Chosen {
+		return "inmanta-docker up"
 	}
-	return fmt.Sprintf("inmanta-docker %s -f %s up", strings.Join(files, " "), deployment.OverlayFile(overlay))
+	return "inmanta-docker " + fileFlags(d) + " up"
+}
+
+// fileFlags are the flags that choose the deployment's topology.
+func fileFlags(d deployment.Deployment) string {
+	var flags []string
+	for _, f := range d.Files {
+		flags = append(flags, "-f "+f.Name())
+	}
+	return strings.Join(flags, " ")
 }
 
 // runningSidecar is the container of a sidecar, which runs.
@@ -67,7 +81,7 @@ func (s survey) runningSidecar(ctx context.Context, service string) (readiness.C
 		return readiness.Container{}, err
 	}
 	down := problem.Problem{
-		ID: service + "-down", Where: s.deployment.Dir, What: "the " + service + " sidecar has no container", Fix: "start it: inmanta-docker up",
+		ID: service + "-down", Where: s.deployment.Dir, What: "the " + service + " sidecar has no container", Fix: "start it: " + upAgain(s.deployment),
 	}
 	for _, c := range containers {
 		if c.Service != service {

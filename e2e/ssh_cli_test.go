@@ -56,6 +56,7 @@ func TestSSHVerb(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t)
 	s.fails(1, []string{"the ssh sidecar has no container", "inmanta-docker up"}, "ssh")
+	s.fails(1, []string{"start it: inmanta-docker -f docker-compose.yml -f docker-compose.ssh.yml up"}, "--with", "ssh", "ssh")
 	s.must("up")
 
 	// Its client trusts nobody but what the verb tells it.

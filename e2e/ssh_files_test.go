@@ -96,11 +96,23 @@ func sftpClient(s *sidecar) {
 	s.ok("cd " + local + " && head -c 60000000 /dev/urandom > much && sftp -q -R 256 -B 261120 -b - sidecar <<<'put much " + remote + "/much\nget " + remote + "/much back-much' && cmp much back-much")
 }
 
-// scpClient is OpenSSH's scp, over sftp and in the old way.
+// ownSCP is a folder inside with our far side of scp's old protocol: the image's
+// own, where it has one, is what a client is served by.
+func (s *sidecar) ownSCP() string {
+	s.t.Helper()
+	_, remote := s.room()
+	s.ok("ssh sidecar 'mkdir -p " + remote + "-bin && ln -sf /usr/local/bin/inmanta-sidecar " + remote + "-bin/scp'")
+	return remote + "-bin"
+}
+
+// scpClient is OpenSSH's scp, over sftp and in the old way: with whatever scp is
+// there, and with ours.
 func scpClient(s *sidecar) {
 	local, remote := s.room()
 	s.tree(local + "/plain")
-	for flag, name := range map[string]string{"": "new", "-O ": "old"} {
+	private, public := s.key(local, "own", "-t ed25519")
+	s.allow("own-scp", `command="PATH=`+s.ownSCP()+`:$PATH; exec bash -c \"$SSH_ORIGINAL_COMMAND\"" `+public)
+	for flag, name := range map[string]string{"": "new", "-O ": "old", "-O -i " + private + " ": "ours"} {
 		there := remote + "/" + name
 		s.ok("ssh sidecar mkdir " + there)
 		s.ok("cd " + local + " && scp -q " + flag + "-rp plain sidecar:" + there)
@@ -116,7 +128,8 @@ func scpClient(s *sidecar) {
 		// Relative paths are relative to home.
 		s.ok("cd " + local + " && scp -q " + flag + "plain/program sidecar: && scp -q " + flag + "sidecar:program " + name + "/home && cmp plain/program " + name + "/home && ssh sidecar rm program")
 		// And what cannot be is said.
-		s.ends(1, "scp -q "+flag+"sidecar:"+remote+"/absent "+local, "No such file")
+		absent := map[string]string{"new": "No such file", "old": "o such file", "ours": "no such file"}[name]
+		s.ends(1, "scp -q "+flag+"sidecar:"+remote+"/absent "+local, absent)
 		s.ends(1, "scp -q "+flag+local+"/plain/program sidecar:/etc/inmanta-docker-e2e", "ermission denied")
 		s.ends(1, "scp -q "+flag+"sidecar:"+there+" "+local, "not a regular file")
 	}

@@ -48,6 +48,20 @@ func TestSSHKeysOverTime(t *testing.T) {
 	}
 	s.prints("ssh sidecar whoami", "inmanta")
 
+	// So are those of a container of another image, and of one that no network leads out of.
+	s.set("INMANTA_ORCHESTRATOR_IMAGE", s.image("newer:1", orchestratorImage(), "LABEL newer=yes"))
+	s.write("newer.yml", "networks: {default: {internal: true}}\n")
+	s.stock("down")
+	s.stock("-f docker-compose.yml -f docker-compose.ssh.yml -f newer.yml up -d ssh")
+	s.reachable()
+	if again := s.hostKeys(); !slices.Equal(again, first) {
+		t.Errorf("after an upgrade the host keys are\n%q\nand were\n%q", again, first)
+	}
+	inside := s.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{print .IPAddress}}{{end}}", s.container())
+	s.prints(fmt.Sprintf("ssh -o HostKeyAlias='[127.0.0.1]:%d' -o HostName=%s -p 22 sidecar whoami", s.sshPort, inside), "inmanta")
+	s.stock("down")
+	s.alone()
+
 	// Another key, and the one that was there is gone at the next up.
 	_, old := s.key(s.client, "old", "-t ed25519")
 	second, secondPublic := s.key(s.client, "second", "-t ed25519")
@@ -109,20 +123,25 @@ func TestSSHKeysOverTime(t *testing.T) {
 func TestSSHWithoutKeys(t *testing.T) {
 	t.Parallel()
 	s := newSidecar(t)
-	for _, keys := range []string{"", "not a key at all", "ssh-rsa AAAA\n# a comment"} {
+	for keys, says := range map[string]string{"": "", "not a key at all": `there is no option "not"`, "# a comment\nssh-rsa AAAA": "line 2"} {
 		s.set("INMANTA_AUTHORIZED_KEYS", keys)
-		s.fails(1, []string{"INMANTA_AUTHORIZED_KEYS"}, "up")
+		s.fails(1, []string{"INMANTA_AUTHORIZED_KEYS", says}, "up")
 		if got := s.containers(); len(got) != 0 {
 			t.Errorf("with the keys %q, up made %v", keys, got)
 		}
 	}
+	s.set("INMANTA_AUTHORIZED_KEYS", "# a comment\nssh-rsa AAAA")
+	// The engine is to look sooner than it would.
+	s.write("keys.yml", "services: {ssh: {healthcheck: {interval: 1s, retries: 1, start_period: 1ms}}}\n")
 	s.stock("up -d ssh")
-	s.until("it listens", func() bool { return strings.Contains(s.docker("logs", s.container()), "listening") })
+	s.until("the engine finds it unhealthy", func() bool {
+		return s.docker("inspect", "-f", "{{.State.Health.Status}}", s.container()) == "unhealthy"
+	})
 	s.ends(1, s.health(), "INMANTA_AUTHORIZED_KEYS")
 	if state := s.docker("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", s.container()); state != "running 0" {
 		t.Errorf("without keys the container is %s", state)
 	}
-	s.says(s.docker("logs", s.container()), "INMANTA_AUTHORIZED_KEYS")
+	s.says(s.docker("logs", s.container()), "INMANTA_AUTHORIZED_KEYS, line 2", "nobody can log in")
 	s.trust()
 	s.denied("ssh sidecar true")
 }

@@ -58,6 +58,8 @@ var sshScenarios = []struct {
 	{"inmanta-cli", inmantaCLI},
 	{"confined", confined},
 	{"crash", crashOfOne},
+	{"open-files", openFiles},
+	{"hostile-names", hostileNames},
 	{"trail", auditTrail},
 }
 

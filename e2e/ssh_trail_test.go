@@ -49,6 +49,9 @@ func auditTrail(s *sidecar) {
 	s.ends(3, login+"-tt sidecar 'exit 3' </dev/null")
 	s.ends(255, login+"sidecar 'kill -TERM $$'")
 	s.ok("sftp -q -F client/stranger -i " + private + " -b - sidecar <<<'put " + private + ".pub " + remote + "/sent\nget " + remote + "/sent " + local + "/back\nrename " + remote + "/sent " + remote + "/moved\nrm " + remote + "/moved'")
+	// With rsync and the old scp, which the session's shell starts.
+	s.ok("mkdir " + local + "/sync && echo x > " + local + "/sync/a && rsync -r -e '" + strings.TrimSpace(login) + "' " + local + "/sync/ sidecar:" + remote + "/sync/ && rm " + local + "/sync/a && rsync -r --delete -e '" + strings.TrimSpace(login) + "' " + local + "/sync/ sidecar:" + remote + "/sync/")
+	s.ok("printf 'C0644 3 c\\n123\\0' | " + login + "sidecar " + s.ownSCP() + "/scp -t " + remote + " > " + local + "/answers")
 	port := freePort(s.t)
 	client := s.master(login, fmt.Sprintf("-L %d:server:8888", port))
 	s.ok(fmt.Sprintf("curl -sf http://127.0.0.1:%d/api/v1/serverstatus", port))
@@ -79,7 +82,15 @@ func auditTrail(s *sidecar) {
 		"a subsystem":           func(e trailed) bool { return e.Event == "session_start" && e.Kind == "subsystem" },
 		"a file that came":      func(e trailed) bool { return e.Event == "file" && e.Path == remote+"/sent" },
 		"a file that went":      func(e trailed) bool { return e.Event == "file" && e.Action == "remove" && e.Path == remote+"/moved" },
-		"a forward there":       func(e trailed) bool { return e.Event == "forward" && e.To == "server:8888" },
+		"what rsync took": func(e trailed) bool {
+			return e.Event == "file" && e.Action == "transfer" && e.Path == remote+"/sync/a" && e.Session > 0
+		},
+		"what rsync removed": func(e trailed) bool { return e.Event == "file" && e.Action == "remove" && e.Path == remote+"/sync/a" },
+		"what scp took": func(e trailed) bool {
+			return e.Event == "file" && e.Action == "transfer" && e.Path == remote+"/c" && e.Session > 0
+		},
+		"a connection":    func(e trailed) bool { return e.Event == "connected" && strings.Contains(e.Remote, ":") },
+		"a forward there": func(e trailed) bool { return e.Event == "forward" && e.To == "server:8888" },
 		"a forward back": func(e trailed) bool {
 			return e.Event == "forward" && strings.HasSuffix(e.Listen, ":"+listening)
 		},

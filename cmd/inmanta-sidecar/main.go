@@ -20,6 +20,7 @@ import (
 	"github.com/inmanta/inmanta-docker/sidecar/codeserver"
 	"github.com/inmanta/inmanta-docker/sidecar/dbarchive"
 	"github.com/inmanta/inmanta-docker/sidecar/dbdump"
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/halt"
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate"
 	"github.com/inmanta/inmanta-docker/sidecar/modelinit"
@@ -87,16 +88,19 @@ Exit codes: 0 it is so, 1 it is not, with one sentence on standard error. init
 has one for each way in which it fails: see docs/sidecars/init.md.
 `
 
-// standIns are programs that the image does not have and clients ask for by
-// name: the ssh sidecar links their names to this binary.
-var standIns = map[string]func(args []string, in io.Reader, out, errors io.Writer) int{
+// standIns are programs that the image need not have and clients ask for by
+// name: the ssh sidecar links their names to this binary, and hears what they do.
+var standIns = map[string]func(args []string, in io.Reader, out, errors io.Writer, told func(filelog.Event)) int{
 	"rsync": rsync.Main,
 	"scp":   scp.Main,
 }
 
 func main() {
 	if program, ok := standIns[filepath.Base(os.Args[0])]; ok {
-		os.Exit(program(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		reports := filelog.Connect(filelog.Socket)
+		code := program(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, reports.Add)
+		reports.Deliver()
+		os.Exit(code)
 	}
 	err := run(os.Args[1:], os.Stdout)
 	if code := exitCode(0); errors.As(err, &code) {
@@ -319,7 +323,7 @@ func runInit(args []string, out io.Writer) error {
 	case "here":
 		return modelinit.Here(args[1:])
 	case "rsync":
-		return exitCode(rsync.Main(modelinit.LocalCopy(args[1:]), os.Stdin, out, os.Stderr))
+		return exitCode(rsync.Main(modelinit.LocalCopy(args[1:]), os.Stdin, out, os.Stderr, nil))
 	}
 	return errors.New("init takes nothing; git and pytest, which it starts, call the rest")
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/wire"
 )
 
@@ -189,7 +190,10 @@ func (g *generator) remove(name string, has *unix.Stat_t) bool {
 		err = g.tree.Unlink(name)
 	}
 	switch {
-	case err == nil, errors.Is(err, unix.ENOENT):
+	case err == nil:
+		g.did(filelog.Event{Operation: filelog.Remove, Path: g.full(name)})
+		return true
+	case errors.Is(err, unix.ENOENT):
 		return true
 	case errors.Is(err, unix.ENOTEMPTY):
 		g.say(wire.Info, "cannot delete non-empty directory: %s", name)

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/filter"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/wire"
 )
@@ -32,9 +33,10 @@ const farewell = 10 * time.Second
 const longestRule = wire.MaxPath + 1024
 
 // Main is the whole program: args are the command line without the program's
-// name, the result is its exit code, one of rsync's. It is to be the last thing
-// a process does, as a client that is gone can leave goroutines behind.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// name, told hears of each file that goes to a client or comes from it, if it is
+// not nil, and the result is its exit code, one of rsync's. It is to be the last
+// thing a process does, as a client that is gone can leave goroutines behind.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, told func(filelog.Event)) int {
 	if len(args) == 1 && args[0] == "--version" {
 		fmt.Fprintf(stdout, "rsync  version of inmanta-sidecar  protocol version %d\n", newestProtocol)
 		return exitOK
@@ -49,7 +51,11 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if !o.server {
 		return copyHere(o, stdout, stderr)
 	}
-	return serve(newSession(o, stdin, stdout), stderr)
+	s := newSession(o, stdin, stdout)
+	if told != nil {
+		s.did = told
+	}
+	return serve(s, stderr)
 }
 
 // refuse says why nothing was done.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/delta"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/tree"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/wire"
@@ -70,6 +71,9 @@ func (r *receiver) file(index int32) error {
 		return err
 	}
 	arrived, err := r.write(e, shape)
+	r.did(filelog.Event{
+		Operation: filelog.Transfer, Path: r.tree.Full(r.where.nameOf(e)), Written: uint64(e.size), Cut: err != nil || arrived != inPlace,
+	})
 	if err != nil {
 		return err
 	}

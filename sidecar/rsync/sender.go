@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/delta"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/wire"
 )
@@ -164,11 +165,10 @@ func (s *session) tokens() (delta.Tokens, error) {
 }
 
 // sendFile sends one file to one who has some of its blocks.
-func (s *session) sendFile(e *entry, r request, tokens delta.Tokens) error {
+func (s *session) sendFile(e *entry, r request, tokens delta.Tokens) (err error) {
 	// A file that did not come out right is sent as any other.
 	appended := s.appending > 0 && !e.sent
 	has := &delta.Signature{}
-	var err error
 	if appended {
 		has.Shape, err = delta.ReadShape(s.in)
 	} else {
@@ -198,6 +198,9 @@ func (s *session) sendFile(e *entry, r request, tokens delta.Tokens) error {
 		return err
 	}
 	e.sent = true
+	defer func() {
+		s.did(filelog.Event{Operation: filelog.Transfer, Path: full, Read: uint64(info.Size()), Cut: err != nil})
+	}()
 	var sum []byte
 	if appended {
 		sum, err = delta.SkipStart(file, info.Size(), has.Size(), s.appending == 2, s.strong, tokens)
@@ -275,7 +278,9 @@ func (s *session) arrived(e *entry) {
 	case stat.Size != e.size && e.regular() || stat.Mtim.Sec != e.modified:
 		err = fmt.Errorf("it changed while it was sent, and stays")
 	default:
-		err = os.Remove(full)
+		if err = os.Remove(full); err == nil {
+			s.did(filelog.Event{Operation: filelog.Remove, Path: full})
+		}
 	}
 	if err != nil {
 		s.complain("remove", full, err)

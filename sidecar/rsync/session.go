@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/delta"
 	"github.com/inmanta/inmanta-docker/sidecar/rsync/wire"
 )
@@ -48,6 +49,8 @@ type session struct {
 	privileged bool // may give files away
 	// onItem, when there is one, is told of each file that is sent or changed.
 	onItem func(*entry, request)
+	// did is told of each file that was sent, received or deleted.
+	did func(filelog.Event)
 	// events are for the generator, which asks for files, from who gets them.
 	events events
 	files  list
@@ -93,6 +96,7 @@ func newSession(o *options, stdin io.Reader, stdout io.Writer) *session {
 		options: o, role: "receiver",
 		in: wire.NewReader(stdin), out: wire.NewEncoder(wire.NewWriter(stdout, o.bytesPerSecond)),
 		privileged: os.Geteuid() == 0,
+		did:        func(filelog.Event) {},
 	}
 	if o.sender {
 		s.role = "sender"

@@ -16,17 +16,23 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 // Main is the whole program: args are the command line without the program's
-// name. Its result is the exit code: 0, or 1 where anything went wrong.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// name, and told hears of each file, if it is not nil. Its result is the exit
+// code: 0, or 1 where anything went wrong.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, told func(filelog.Event)) int {
 	o, err := parse(args)
 	if err != nil {
 		fmt.Fprintln(stderr, "scp:", err)
 		return 1
 	}
-	p := &peer{in: bufio.NewReaderSize(stdin, bufferSize), out: stdout, log: stderr, options: o}
+	if told == nil {
+		told = func(filelog.Event) {}
+	}
+	p := &peer{in: bufio.NewReaderSize(stdin, bufferSize), out: stdout, log: stderr, told: told, options: o}
 	if o.sink {
 		err = p.receive(o.paths[0])
 	} else {
@@ -101,6 +107,7 @@ type peer struct {
 	options
 	in       *bufio.Reader
 	out, log io.Writer
+	told     func(filelog.Event)
 	failures int
 }
 

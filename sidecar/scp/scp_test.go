@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 // farSide makes this test binary the scp of the far side.
@@ -16,7 +19,7 @@ const farSide = "SCP_FAR_SIDE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(farSide) != "" {
-		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, nil))
 	}
 	os.Exit(m.Run())
 }
@@ -195,7 +198,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	var out, log bytes.Buffer
 	in := strings.NewReader("C0644 5 x\n12345\x00")
-	if code := Main([]string{"-t", "/dev/full"}, in, &out, &log); code != 1 {
+	if code := Main([]string{"-t", "/dev/full"}, in, &out, &log, nil); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	if !strings.Contains(out.String(), "no space left on device") {
@@ -217,7 +220,7 @@ func TestHostile30Names(t *testing.T) {
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if code := Main([]string{"-t", folder}, strings.NewReader(line+"x\x00"), &out, &log); code != 1 {
+		if code := Main([]string{"-t", folder}, strings.NewReader(line+"x\x00"), &out, &log, nil); code != 1 {
 			t.Errorf("%.40q: exit code %d", line, code)
 		}
 		if got := tree(t, around); strings.Count(got, "\n") != 1 {
@@ -233,8 +236,34 @@ func TestHostile30Names(t *testing.T) {
 func TestCutShort(t *testing.T) {
 	for _, sent := range []string{"C0644 10 x\n12345", "C0644 9000000000000000000 x\n12345", "D0755 0 d\n", "D0755 0 d\nC0644 1 x\nx"} {
 		var out, log bytes.Buffer
-		if code := Main([]string{"-rt", t.TempDir()}, strings.NewReader(sent), &out, &log); code != 1 {
+		if code := Main([]string{"-rt", t.TempDir()}, strings.NewReader(sent), &out, &log, nil); code != 1 {
 			t.Errorf("%q: exit code %d", sent, code)
+		}
+	}
+}
+
+// Each file is told of, and whether all of it went over.
+func TestFilesAreTold(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder+"/there", "12345", 0o644)
+	for _, c := range []struct {
+		args []string
+		sent string
+		want []filelog.Event
+	}{
+		{[]string{"-t", folder}, "C0644 3 x\n123\x00C0644 0 y\n\x00", []filelog.Event{
+			{Operation: filelog.Transfer, Path: folder + "/x", Written: 3}, {Operation: filelog.Transfer, Path: folder + "/y"},
+		}},
+		{[]string{"-t", folder + "/x"}, "C0644 9 z\n123", []filelog.Event{{Operation: filelog.Transfer, Path: folder + "/x", Written: 3, Cut: true}}},
+		{[]string{"-t", "/dev/full"}, "C0644 3 z\n123\x00", []filelog.Event{{Operation: filelog.Transfer, Path: "/dev/full", Cut: true}}},
+		{[]string{"-t", folder}, "C0644 3 ../z\n123\x00", nil},
+		{[]string{"-f", folder + "/there", folder + "/absent"}, "\x00\x00\x00\x00", []filelog.Event{{Operation: filelog.Transfer, Path: folder + "/there", Read: 5}}},
+		{[]string{"-f", folder + "/there"}, "\x00\x01no\n", nil},
+	} {
+		var got []filelog.Event
+		Main(c.args, strings.NewReader(c.sent), &bytes.Buffer{}, &bytes.Buffer{}, func(e filelog.Event) { got = append(got, e) })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v told %+v, want %+v", c.args, got, c.want)
 		}
 	}
 }
@@ -281,7 +310,7 @@ func FuzzSink(f *testing.F) {
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		Main([]string{"-rpt", folder}, bytes.NewReader(sent), &bytes.Buffer{}, &bytes.Buffer{})
+		Main([]string{"-rpt", folder}, bytes.NewReader(sent), &bytes.Buffer{}, &bytes.Buffer{}, nil)
 		if entries, err := os.ReadDir(around); err != nil || len(entries) != 1 {
 			t.Errorf("%q made something beside its target: %v %v", sent, entries, err)
 		}
@@ -303,6 +332,6 @@ func FuzzSource(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answers []byte) {
 		folder := t.TempDir()
 		write(t, folder+"/d/x", "text", 0o644)
-		Main([]string{"-rpf", folder + "/d", folder + "/absent"}, bytes.NewReader(answers), &bytes.Buffer{}, &bytes.Buffer{})
+		Main([]string{"-rpf", folder + "/d", folder + "/absent"}, bytes.NewReader(answers), &bytes.Buffer{}, &bytes.Buffer{}, nil)
 	})
 }

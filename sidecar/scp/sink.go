@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 // receive takes what the client sends to the target.
@@ -143,6 +145,9 @@ func (p *peer) receiveFile(path string, r record, stamp *times) error {
 		return err
 	}
 	keep := &keeper{to: file}
+	defer func() {
+		p.told(filelog.Event{Operation: filelog.Transfer, Path: path, Written: uint64(keep.kept), Cut: keep.kept < r.size})
+	}()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{keep}, struct{ io.Reader }{io.LimitReader(p.in, r.size)}, make([]byte, min(bufferSize, r.size+1))); err != nil {
 		return err
 	}
@@ -179,14 +184,17 @@ func (p *peer) receiveFile(path string, r record, stamp *times) error {
 // keeper writes until it fails, and reads on from there.
 type keeper struct {
 	to     io.Writer
-	read   int64
+	read   int64 // of what came, in bytes
+	kept   int64 // of that
 	failed error
 }
 
 func (k *keeper) Write(p []byte) (int, error) {
 	k.read += int64(len(p))
 	if k.failed == nil {
-		_, k.failed = k.to.Write(p)
+		var n int
+		n, k.failed = k.to.Write(p)
+		k.kept += int64(n)
 	}
 	return len(p), nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 // sendAll sends what the client asked for; its shell has found the names.
@@ -83,6 +85,7 @@ func (p *peer) sendFile(path, name string, file *os.File, info fs.FileInfo) erro
 	}
 	sent, err := io.CopyBuffer(struct{ io.Writer }{p.out}, struct{ io.Reader }{io.LimitReader(file, info.Size())}, make([]byte, min(bufferSize, info.Size()+1)))
 	short := info.Size() - sent
+	p.told(filelog.Event{Operation: filelog.Transfer, Path: path, Read: uint64(sent), Cut: short > 0})
 	if short > 0 {
 		// It shrank, or cannot be read: the client counts on what was announced.
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/sftp"
 )
 
@@ -15,8 +16,8 @@ func TestWhatIsAudited(t *testing.T) {
 	dir := resolved(t, t.TempDir())
 	put(t, filepath.Join(dir, "old"), "0123456789")
 	put(t, filepath.Join(dir, "full"), "")
-	var events []sftp.Event
-	c := connectWith(t, sftp.Options{Start: dir, Audit: func(e sftp.Event) { events = append(events, e) }})
+	var events []filelog.Event
+	c := connectWith(t, sftp.Options{Start: dir, Audit: func(e filelog.Event) { events = append(events, e) }})
 	at := func(name string) string { return filepath.Join(dir, name) }
 
 	r := c.open("old", fxfRead, attrs{})
@@ -40,19 +41,19 @@ func TestWhatIsAudited(t *testing.T) {
 	c.open("full", fxfRead|fxfWrite, attrs{})
 	must(t, c.hangUp())
 
-	want := []sftp.Event{
-		{Operation: sftp.Transfer, Path: at("new"), Written: 8},
-		{Operation: sftp.Transfer, Path: at("old"), Read: 13},
-		{Operation: sftp.Rename, Path: at("old"), To: at("middle")},
-		{Operation: sftp.Rename, Path: at("middle"), To: at("new")},
-		{Operation: sftp.Remove, Path: at("new")},
-		{Operation: sftp.Remove, Path: at("d")},
-		{Operation: sftp.Transfer, Path: at("full"), Cut: true},
+	want := []filelog.Event{
+		{Operation: filelog.Transfer, Path: at("new"), Written: 8},
+		{Operation: filelog.Transfer, Path: at("old"), Read: 13},
+		{Operation: filelog.Rename, Path: at("old"), To: at("middle")},
+		{Operation: filelog.Rename, Path: at("middle"), To: at("new")},
+		{Operation: filelog.Remove, Path: at("new")},
+		{Operation: filelog.Remove, Path: at("d")},
+		{Operation: filelog.Transfer, Path: at("full"), Cut: true},
 	}
 	if !slices.Equal(events, want) {
 		t.Fatalf("audited\n%+v, want\n%+v", events, want)
 	}
-	line, err := json.Marshal(sftp.Event{Operation: sftp.Transfer, Path: "/a", Read: 1})
+	line, err := json.Marshal(filelog.Event{Operation: filelog.Transfer, Path: "/a", Read: 1})
 	must(t, err)
 	if string(line) != `{"operation":"transfer","path":"/a","read":1}` {
 		t.Fatalf("%s", line)
@@ -63,8 +64,8 @@ func TestWhatIsAudited(t *testing.T) {
 func TestAuditedBeforeAnswered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	told := make(chan sftp.Event, 1)
-	c := connectWith(t, sftp.Options{Start: dir, Audit: func(e sftp.Event) { told <- e }})
+	told := make(chan filelog.Event, 1)
+	c := connectWith(t, sftp.Options{Start: dir, Audit: func(e filelog.Event) { told <- e }})
 	for range 100 {
 		must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
 		c.ok(fxpRemove, "file")

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 // entriesSize is how much of a directory is read for one answer, in bytes: at
@@ -113,7 +115,7 @@ func (s *session) remove(path string) error { return s.unlink(path, 0) }
 func (s *session) unlink(path string, flags int) error {
 	err := uninterrupted(func() error { return unix.Unlinkat(s.directory, path, flags) })
 	if err == nil {
-		s.audit(Event{Operation: Remove, Path: s.absolute(path)})
+		s.audit(filelog.Event{Operation: filelog.Remove, Path: s.absolute(path)})
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/sftp"
 )
 
@@ -65,7 +66,7 @@ func FuzzServe(f *testing.F) {
 		var out bytes.Buffer
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_ = sftp.Serve(bytes.NewReader(sent), &out, sftp.Options{Start: home, Audit: func(sftp.Event) {}})
+		_ = sftp.Serve(bytes.NewReader(sent), &out, sftp.Options{Start: home, Audit: func(filelog.Event) {}})
 		runtime.ReadMemStats(&after)
 		if taken, most := after.TotalAlloc-before.TotalAlloc, uint64(2<<20+64*len(sent)+8*out.Len()); taken > most {
 			t.Errorf("%d bytes of memory for %d bytes in and %d out", taken, len(sent), out.Len())

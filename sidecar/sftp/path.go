@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 const (
@@ -148,7 +150,7 @@ func (s *session) posixRename(from, to string) error {
 
 func (s *session) renamed(from, to string, err error) error {
 	if err == nil {
-		s.audit(Event{Operation: Rename, Path: s.absolute(from), To: s.absolute(to)})
+		s.audit(filelog.Event{Operation: filelog.Rename, Path: s.absolute(from), To: s.absolute(to)})
 	}
 	return err
 }

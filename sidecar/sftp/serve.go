@@ -22,6 +22,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 )
 
 // Options are what a session needs to know beside its two streams.
@@ -31,37 +33,8 @@ type Options struct {
 	Start string
 	// Audit, when set, is told what the session did, in order and before the
 	// client is answered. The session waits for it.
-	Audit func(Event)
+	Audit func(filelog.Event)
 }
-
-// Event is one thing that a session did to the user's files. Paths are
-// absolute; symbolic links in them are as the client named them. A file name
-// is any bytes but NUL and slash: not always UTF-8, not always printable.
-type Event struct {
-	Operation Operation `json:"operation"`
-	Path      string    `json:"path"`
-	// To is the new path of what was renamed.
-	To string `json:"to,omitempty"`
-	// Read and Written are what went through one open file, in bytes.
-	Read    uint64 `json:"read,omitempty"`
-	Written uint64 `json:"written,omitempty"`
-	// Cut says that the session ended before the client closed the file.
-	Cut bool `json:"cut,omitempty"`
-}
-
-// Operation is what an Event is about.
-type Operation string
-
-const (
-	// Transfer is an open file that was closed: one event for each, whatever
-	// was read and written in between.
-	Transfer Operation = "transfer"
-	// Remove is a file, a link or an empty directory that is gone.
-	Remove Operation = "remove"
-	// Rename is a path that has another name now; what had that name before,
-	// if anything, is gone.
-	Rename Operation = "rename"
-)
 
 // flushAt is how much is answered before answers are sent though more requests
 // wait, in bytes: what a pipe holds. Below it, answers to requests that came
@@ -89,7 +62,7 @@ type session struct {
 	start     string // its path, absolute and without symbolic links
 	handles   handles
 	accounts  accounts
-	audit     func(Event)
+	audit     func(filelog.Event)
 
 	greeted bool
 	id      uint32 // of the request at hand
@@ -108,7 +81,7 @@ func begin(in io.Reader, out io.Writer, options Options) (*session, error) {
 	}
 	audit := options.Audit
 	if audit == nil {
-		audit = func(Event) {}
+		audit = func(filelog.Event) {}
 	}
 	return &session{
 		// Neither takes memory before it is written to.
@@ -178,13 +151,14 @@ func (s *session) absolute(path string) string {
 	return filepath.Join(s.start, path)
 }
 
-// closed tells of an open file that is about to be closed.
+// closed tells of an open file that is about to be closed: one event for each,
+// whatever was read and written in between.
 func (s *session) closed(h *handle, cut bool) {
 	if h.directory {
 		return
 	}
-	s.audit(Event{
-		Operation: Transfer, Path: s.absolute(h.path),
+	s.audit(filelog.Event{
+		Operation: filelog.Transfer, Path: s.absolute(h.path),
 		Read: h.read, Written: h.written, Cut: cut,
 	})
 }

@@ -130,6 +130,27 @@ func TestEveryTextOfAnEventIsKnown(t *testing.T) {
 	}
 }
 
+// Each connection has a line for its beginning and one for its end, whether it
+// logs in or not; the server's own has none.
+func TestEveryConnectionIsLogged(t *testing.T) {
+	t.Parallel()
+	s, key := serveOne(t, "")
+	client := s.dial(t, key)
+	silent := s.reach(t, "127.0.0.2")
+	came := s.log.await(t, "who says nothing", func(e Event) bool { return e.Event == EventConnected && strings.HasPrefix(e.Remote, "127.0.0.2:") })
+	_ = silent.Close()
+	s.log.await(t, "its end", func(e Event) bool { return e.Event == EventRefused && e.Connection == came.Connection })
+	unharmed(t, client)
+	_ = client.Close()
+	gone := s.log.await(t, "the end of who logged in", kind(EventDisconnected))
+	if n := s.log.count(func(e Event) bool { return e.Event == EventConnected && e.Connection == gone.Connection }); n != 1 {
+		t.Errorf("%d lines say that it came, want 1", n)
+	}
+	if n := s.log.count(kind(EventConnected)); n != 2 {
+		t.Errorf("%d connections are logged, want 2", n)
+	}
+}
+
 func TestManyWriteWholeLines(t *testing.T) {
 	t.Parallel()
 	log := &journal{}

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -239,4 +240,52 @@ func TestSecondSignalHurries(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, hurry.Done(), "the second signal")
+}
+
+// A file that is open when the grace period is over is logged as cut short,
+// before the log ends.
+func TestDrainHearsOfFilesThatAreCut(t *testing.T) {
+	t.Parallel()
+	for name, hurries := range map[string]bool{"by the client's leaving": false, "by the end of the grace period": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, key := serveOne(t, "")
+			client := s.dial(t, key)
+			session := open(t, client)
+			input, err := session.StdinPipe()
+			if err == nil {
+				err = session.RequestSubsystem("sftp")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			const write, create = 0x02, 0x08
+			for _, packet := range [][]byte{
+				append([]byte{1}, 0, 0, 0, 3),
+				append([]byte{3}, ssh.Marshal(struct {
+					ID           uint32
+					Path         string
+					Flags, Attrs uint32
+				}{1, s.home("cut"), write | create, 0})...),
+			} {
+				if _, err := input.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(packet))), packet...)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "the file is open", func() bool {
+				_, err := os.Stat(s.home("cut"))
+				return err == nil
+			})
+			s.stop()
+			if hurries {
+				s.hurry()
+			} else {
+				_ = client.Close()
+			}
+			within(t, s.served, "the server to stop")
+			if n := s.log.count(func(e Event) bool { return file(s.home("cut"))(e) && e.Reason != "" }); n != 1 {
+				t.Errorf("%d lines say that the file was cut, want 1", n)
+			}
+		})
+	}
 }

@@ -1,6 +1,8 @@
 package ssh
 
 import (
+	"bytes"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -191,6 +193,25 @@ func FuzzSetenv(f *testing.F) {
 		name, value, _ := strings.Cut(s.environment[0], "=")
 		if len(s.environment) != 1 || !acceptable(name, value) {
 			t.Errorf("%q sets %q", payload, s.environment)
+		}
+	})
+}
+
+// Whatever a session's programs report is logged as what happened to files, one
+// line each, or not at all.
+func FuzzReports(f *testing.F) {
+	f.Add([]byte(`{"operation":"transfer","path":"/a","read":1}` + "\n" + `{"operation":"rename","path":"/a","to":"/b"}` + "\n"))
+	f.Add([]byte(`{"operation":"authenticated","path":"\u202e` + "\x1b" + `"}` + "\n{\n[]\nnull\n\xff\n" + `{"read":-1}`))
+	f.Add([]byte(`{"operation":"transfer","path":"/a","cut":true}`))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		c, log := granted(t, ""), &journal{}
+		c.server.audit = NewAudit(log)
+		(&session{connection: c, id: 7}).report(io.NopCloser(bytes.NewReader(said)))
+		if log.wrong() != "" || log.count(func(e Event) bool { return e.Event != EventFile || e.Session != 7 }) > 0 {
+			t.Errorf("%q is logged as %q", said, log.text())
+		}
+		if n := log.count(kind(EventFile)); n > bytes.Count(said, []byte("\n"))+1 {
+			t.Errorf("%q makes %d lines", said, n)
 		}
 	})
 }

@@ -26,14 +26,16 @@ import (
 )
 
 // TestMain lets this binary be what the tests start as processes of their own:
-// the file server of sessions, as the sidecar's own binary is, and one that
-// makes host keys while others do.
+// the file server of sessions, as the sidecar's own binary is, one that tells of
+// a file as rsync does, and one that makes host keys while others do.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 {
 		var err error
 		switch os.Args[1] {
 		case "sftp-server":
 			err = SFTP(os.Stdin, os.Stdout, os.Args[2] == "report")
+		case "tell":
+			err = tell(os.Args[2], os.Args[3])
 		case "host-keys":
 			var keys []ssh.Signer
 			keys, err = HostKeys(os.Args[2])

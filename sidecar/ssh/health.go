@@ -152,20 +152,11 @@ func (s *Server) AnswerHealth(ctx context.Context, listener net.Addr) error {
 }
 
 func (s *Server) answerHealth(ctx context.Context, socket net.Listener, listener net.Addr) error {
-	defer socket.Close()
-	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
-	for {
-		conn, err := s.accept(ctx, socket)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("answering health checks: %w", err)
-		}
+	return s.serveEach(ctx, socket, func(conn *net.UnixConn) {
 		go func() {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(healthPatience + time.Second))
-			if !asksAsRoot(conn.(*net.UnixConn)) {
+			if !asksAsRoot(conn) {
 				return // a session could keep the server busy with them
 			}
 			answer := "ok"
@@ -174,21 +165,14 @@ func (s *Server) answerHealth(ctx context.Context, socket net.Listener, listener
 			}
 			_, _ = io.WriteString(conn, answer)
 		}()
-	}
+	})
 }
 
 // asksAsRoot says whether the process at the other end is root's, as the
 // engine's health checks are, or one like the server. No session is.
 func asksAsRoot(conn *net.UnixConn) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var peer *unix.Ucred
-	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return false
-	}
-	return peer.Uid == 0 || int(peer.Uid) == os.Getuid()
+	peer := processAt(conn)
+	return peer != nil && (peer.Uid == 0 || int(peer.Uid) == os.Getuid())
 }
 
 // Health asks the server of this container how it is.

@@ -146,6 +146,19 @@ func TestNothingIsLeftOf200Connections(t *testing.T) {
 		"socket forward":  func(_ int, c *ssh.Client) error { return pass(c, "unix", unix) },
 		"listener":        func(_ int, c *ssh.Client) error { _, err := c.Listen("tcp", "127.0.0.1:0"); return err },
 		"socket listener": func(n int, c *ssh.Client) error { _, err := c.ListenUnix(s.home("l" + strconv.Itoa(n))); return err },
+		"socket listener whose file is gone": func(n int, c *ssh.Client) error {
+			path := s.home("g" + strconv.Itoa(n))
+			if _, err := c.ListenUnix(path); err != nil {
+				return err
+			}
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			if ok, _, err := c.SendRequest("streamlocal-forward@openssh.com", true, textOf(path)); ok || err != nil {
+				return fmt.Errorf("listening there twice: %t (%w)", ok, err)
+			}
+			return nil
+		},
 		"agent": func(_ int, c *ssh.Client) error {
 			if err := agent.ForwardToAgent(c, agent.NewKeyring()); err != nil {
 				return err

@@ -42,6 +42,7 @@ func TestOldestOfTheBiggestSourceIsEvicted(t *testing.T) {
 	t.Parallel()
 	s, key := serveOne(t, "", limited(func(l *Limits) { l.Handshakes = 6 }))
 	before := s.dial(t, key)
+	unharmed(t, before) // so it is none of those that are logging in
 	small := knock(t, s, "127.3.0.1")
 	var big []<-chan struct{}
 	for range 5 {
@@ -65,19 +66,26 @@ func TestFailuresOfASourceAreLimited(t *testing.T) {
 	const failures = 5
 	s, key := serveOne(t, "", limited(func(l *Limits) { l.Failures, l.Pardon = failures, time.Hour }))
 	before := s.dial(t, key, "127.4.0.1")
+	unharmed(t, before) // its login is not to end the row that follows
 	stranger := newKey(t)
 	greeted := func(source string) bool {
 		conn := s.reach(t, source)
 		n, _ := conn.Read(make([]byte, 1))
 		return n == 1
 	}
-	for i := range failures {
-		if _, err := s.login(s.reach(t, "127.4.0.1"), s.account(), ssh.PublicKeys(stranger)); err == nil {
-			t.Fatal("a stranger is let in")
+	fails := func(times int) {
+		t.Helper()
+		for i := range times {
+			if _, err := s.login(s.reach(t, "127.4.0.1"), s.account(), ssh.PublicKeys(stranger)); err == nil {
+				t.Fatal("a stranger is let in")
+			}
+			eventually(t, "the failure is counted", func() bool { return s.server.gate.failed("127.4.0.1") == i+1 })
 		}
-		n := i + 1
-		eventually(t, "the failure is counted", func() bool { return s.server.gate.failed("127.4.0.1") == n })
 	}
+	// A login is the end of a row.
+	fails(failures - 1)
+	unharmed(t, s.dial(t, key, "127.4.0.1"))
+	fails(failures)
 	if greeted("127.4.0.1") {
 		t.Error("one more is let try")
 	}

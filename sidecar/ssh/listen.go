@@ -80,7 +80,8 @@ func (c *connection) openListener(request *ssh.Request) (key string, l *remoteLi
 	if len(c.listeners) >= c.server.config.Limits.Channels {
 		return key, nil, 0, fmt.Errorf("this connection listens in %d places, which is the limit", len(c.listeners))
 	}
-	if _, twice := c.listeners[key]; twice && tcp.Port != 0 {
+	// Also where a socket's file is gone by now: who listens on it is not forgotten.
+	if _, twice := c.listeners[key]; twice {
 		return key, nil, 0, errors.New("this connection listens there already")
 	}
 	if request.Type != "tcpip-forward" {

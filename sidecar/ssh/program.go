@@ -81,7 +81,7 @@ func (s *session) run(w wanted) (*program, error) {
 		return nil, errors.Join(err, p.close())
 	}
 	if reports != nil {
-		go s.report(reports)
+		c.server.reports.Go(func() { s.report(reports) })
 	}
 	go func() {
 		_ = c.server.children.Wait(command) // its ending is in the state

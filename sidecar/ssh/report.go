@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/inmanta/inmanta-docker/sidecar/filelog"
 	"github.com/inmanta/inmanta-docker/sidecar/sftp"
 )
 
@@ -47,7 +47,7 @@ func (s *session) report(reports io.ReadCloser) {
 	})
 	var done []Event
 	for lines.Scan() {
-		var did sftp.Event
+		var did filelog.Event
 		if json.Unmarshal(lines.Bytes(), &did) == nil {
 			done = append(done, fileEvent(did))
 		}
@@ -59,47 +59,15 @@ func (s *session) report(reports io.ReadCloser) {
 	s.log(done...)
 }
 
-func fileEvent(did sftp.Event) Event {
+func fileEvent(did filelog.Event) Event {
 	e := Event{
 		Event: EventFile, Action: string(did.Operation), Path: did.Path, Target: did.To,
 		BytesIn: int64(did.Written), BytesOut: int64(did.Read),
 	}
 	if did.Cut {
-		e.Reason = "the session ended before the file was closed"
+		e.Reason = "not all of the file was transferred"
 	}
 	return e
-}
-
-// delivery is how long the file server keeps a report, so that several go
-// together: of thousands of small files, one at a time costs more than reading them.
-const delivery = 10 * time.Millisecond
-
-// reporter is the file server's end of the reports.
-type reporter struct {
-	mu   sync.Mutex
-	to   *bufio.Writer
-	late *time.Timer
-}
-
-func newReporter(to io.Writer) *reporter {
-	r := &reporter{to: bufio.NewWriterSize(to, 4<<10)}
-	r.late = time.AfterFunc(delivery, r.deliver)
-	return r
-}
-
-func (r *reporter) add(e sftp.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.to.Buffered() == 0 {
-		r.late.Reset(delivery)
-	}
-	_ = json.NewEncoder(r.to).Encode(e) // the server may be gone
-}
-
-func (r *reporter) deliver() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_ = r.to.Flush()
 }
 
 // SFTP is the file server of the sftp subsystem, on standard input and output.
@@ -118,9 +86,9 @@ func SFTP(in io.Reader, out io.Writer, reporting bool) error {
 		options.Start = home
 	}
 	if reporting {
-		reports := newReporter(os.NewFile(reportDescriptor, "reports"))
-		defer reports.deliver()
-		options.Audit = reports.add
+		reports := filelog.NewReporter(os.NewFile(reportDescriptor, "reports"))
+		defer reports.Deliver()
+		options.Audit = reports.Add
 	}
 	return sftp.Serve(in, out, options)
 }

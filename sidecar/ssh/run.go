@@ -70,10 +70,11 @@ func Run(log io.Writer) error {
 	}
 	stop, hurry, cancel := process.UntilTold(Grace)
 	defer cancel()
-	// Neither is a reason to serve nobody: zombies cost little, and a health
-	// check that is not answered says so.
+	// None is a reason to serve nobody: zombies cost little, a health check that
+	// is not answered says so, and so does the log that hears of no files.
 	go server.mind(func() error { return children.Bury(context.Background()) })
 	go server.mind(func() error { return server.AnswerHealth(context.Background(), listener.Addr()) })
+	go server.mind(func() error { return server.HearOfFiles(context.Background()) })
 	return server.Serve(stop, hurry, listener)
 }
 

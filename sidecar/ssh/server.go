@@ -27,6 +27,8 @@ type Server struct {
 
 	number   atomic.Uint64 // of the connection that came last
 	running  sync.WaitGroup
+	reports  sync.WaitGroup // of files, that are being read
+	starts   sync.RWMutex   // held for reading while a program starts that is not known to run yet
 	weighing sync.Mutex
 
 	mu          sync.Mutex
@@ -127,6 +129,7 @@ func (s *Server) take(conn net.Conn) {
 		}
 		return
 	}
+	s.audit.write(Event{Event: EventConnected, Connection: id, Remote: remote})
 	s.serve(conn, id, visitor)
 }
 
@@ -231,5 +234,20 @@ func (s *Server) drain(hurry context.Context) {
 		s.mu.Unlock()
 		<-ended
 	}
+	s.hearLast()
 	s.audit.write(Event{Event: EventStopped})
+}
+
+// hearLast waits for what file servers have to say of sessions that have ended:
+// of files that were cut short, most of all.
+func (s *Server) hearLast() {
+	heard := make(chan struct{})
+	go func() {
+		s.reports.Wait()
+		close(heard)
+	}()
+	select {
+	case <-heard:
+	case <-time.After(reportGrace):
+	}
 }

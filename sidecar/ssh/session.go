@@ -1,11 +1,13 @@
 package ssh
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +27,12 @@ type session struct {
 	environment []string
 	terminal    *terminal
 	forwards    bool // the client's agent is asked for
+
+	// over is done when the session has ended, and reporting how many of its
+	// programs report of files.
+	over      context.Context
+	end       context.CancelFunc
+	reporting atomic.Int32
 
 	mu      sync.Mutex
 	program *program // once it runs
@@ -53,6 +61,8 @@ type (
 
 func (c *connection) openSession(asked ssh.NewChannel) {
 	s := &session{connection: c, id: c.session.Add(1), began: time.Now()}
+	s.over, s.end = context.WithCancel(c.ctx)
+	defer s.end()
 	if !c.begin(s) {
 		_ = asked.Reject(ssh.ResourceShortage, fmt.Sprintf("this connection has %d sessions open, which is the limit", c.server.config.Limits.Sessions))
 		return
@@ -211,9 +221,6 @@ func (s *session) start(request *ssh.Request, running *sync.WaitGroup) {
 	if program == nil {
 		return
 	}
-	s.mu.Lock()
-	s.program, s.kind = program, wanted.kind
-	s.mu.Unlock()
 	s.log(Event{Event: EventSessionStart, Kind: wanted.kind, Command: wanted.asked, Forced: wanted.forced, PTY: s.terminal != nil})
 	running.Go(func() { s.connection.guard(func() { s.converse(program) }) })
 }
@@ -225,7 +232,15 @@ func (s *session) prepare(request *ssh.Request) (*program, wanted, error) {
 	if !ok || s.started() != nil {
 		return nil, wanted, nil
 	}
+	starts := &s.connection.server.starts
+	starts.RLock()
+	defer starts.RUnlock()
 	program, err := s.run(wanted)
+	if program != nil {
+		s.mu.Lock()
+		s.program, s.kind = program, wanted.kind
+		s.mu.Unlock()
+	}
 	return program, wanted, err
 }
 
