@@ -22,6 +22,8 @@ type Task struct {
 	Renewed bool
 	// Take: archive also what its writer keeps. Otherwise such a segment waits.
 	Take bool
+	// Pieces is the highest number of those that were taken from it before.
+	Pieces int
 	// Empty: also what is empty becomes an archive; else it is removed.
 	Empty bool
 	// CopyTruncate allows to truncate a file beneath its writer where nothing
