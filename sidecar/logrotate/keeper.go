@@ -67,7 +67,7 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	if _, err := k.folder.Abilities(); err != nil && !full(err) {
 		return err
 	}
-	if k.records, err = readRecords(d.config.State); err != nil {
+	if k.records, err = readRecords(d.config.State, d.config.Now()); err != nil {
 		k.journal.write(Event{Event: EventProblem, Problem: err.Error(), Fix: "nothing is lost: each log is rotated when its next period begins"})
 	}
 	if k.watcher, err = newWatcher(d.config.Folder); err != nil {
