@@ -123,8 +123,8 @@ func (s *saver) forward(ctx context.Context, seen <-chan []change, to chan<- []c
 
 // How soon a file is looked at again that was closed and is held, and how often.
 const (
-	lookAgain  = 20 * time.Millisecond
-	looksAgain = 25
+	lookAgain  = 100 * time.Millisecond
+	looksAgain = 5
 )
 
 // saveClosed saves the logs that were closed, notes with the changes which were
