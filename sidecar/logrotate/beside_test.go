@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -139,5 +140,35 @@ func TestNamesThatAreNoText(t *testing.T) {
 		if !strings.HasPrefix(state.Reasons[i], want) || strings.ContainsAny(state.Reasons[i], "\x1b\n") {
 			t.Errorf("%q", state.Reasons[i])
 		}
+	}
+}
+
+// Many ask for a rotation at once, while the log is written: each is answered, and
+// each line is there once, in order.
+func TestManyAskAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, nil)
+	s.start()
+	var asking sync.WaitGroup
+	for range 30 {
+		asking.Go(func() {
+			if said, err := ask(t.Context(), s.config.Address, request{Verb: "now"}); err != nil {
+				t.Error(err)
+			} else if len(said.Now) == 1 && said.Now[0].Error != "" {
+				t.Error(said.Now[0].Error)
+			}
+		})
+	}
+	var want strings.Builder
+	for i := range 500 {
+		line := fmt.Sprintf("line %d\n", i)
+		want.WriteString(line)
+		s.write("server.log", line)
+	}
+	asking.Wait()
+	s.now()
+	s.eventually("nothing is waited for", func() bool { return len(s.state().Logs[0].Waiting) == 0 })
+	if got := s.stream("server.log"); got != want.String() {
+		t.Errorf("%d bytes, want %d", len(got), want.Len())
 	}
 }
