@@ -105,11 +105,11 @@ func (s *saver) forward(ctx context.Context, seen <-chan []change, to chan<- []c
 		case <-later:
 			later = nil
 			aside, held := s.save(slices.Collect(maps.Keys(again)))
-			for log, left := range again {
-				if !slices.Contains(held, log) || left == 1 {
-					delete(again, log)
-				} else {
-					again[log] = left - 1
+			left := again
+			again = map[string]int{}
+			for _, log := range held {
+				if left[log] > 1 {
+					again[log] = left[log] - 1
 				}
 			}
 			for _, log := range aside {
