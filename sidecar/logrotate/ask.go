@@ -25,14 +25,14 @@ const healthPatience = 4 * time.Second
 func Health(out io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), healthPatience)
 	defer cancel()
-	said, err := ask(ctx, address, request{Verb: "state"})
+	said, err := ask(ctx, address, request{Verb: "health"})
 	if err != nil {
 		return err
 	}
 	if !said.State.Healthy {
 		return errors.New(strings.Join(said.State.Reasons, "\n"))
 	}
-	fmt.Fprintf(out, "%d logs", len(said.State.Logs))
+	fmt.Fprintf(out, "%d logs", said.Count)
 	if next := said.State.Next; !next.IsZero() {
 		fmt.Fprintf(out, ", next rotation %s", next.UTC().Format(time.RFC3339))
 	}

@@ -13,7 +13,7 @@ const address = "@inmanta-sidecar-logrotate"
 
 // request is what the daemon is asked for.
 type request struct {
-	// Verb is "state" or "now".
+	// Verb is "state", "health", which is the state without its logs, or "now".
 	Verb string `json:"verb"`
 	// Logs are those to rotate now; all where there is none.
 	Logs []string `json:"logs,omitempty"`
@@ -21,7 +21,9 @@ type request struct {
 
 // answer is what it says.
 type answer struct {
-	State *State     `json:"state,omitempty"`
+	State *State `json:"state,omitempty"`
+	// Count is how many logs a state without them has.
+	Count int        `json:"count,omitempty"`
 	Now   []Rotation `json:"now,omitempty"`
 	Error string     `json:"error,omitempty"`
 }

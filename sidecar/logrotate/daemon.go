@@ -106,6 +106,13 @@ func (d *daemon) answer(ctx context.Context, asked request) answer {
 	case "state":
 		state := d.State()
 		return answer{State: &state}
+	case "health":
+		// Asked for every few seconds: the archives of thousands of logs take longer to
+		// tell than all else that is done meanwhile.
+		state := d.State()
+		count := len(state.Logs)
+		state.Logs = nil
+		return answer{State: &state, Count: count}
 	case "now":
 		if d.unable.Load() {
 			return answer{Error: d.silent().Error()}

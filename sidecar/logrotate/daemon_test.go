@@ -186,6 +186,9 @@ func TestRotateNow(t *testing.T) {
 	if got := s.now("other.log"); got[0].Error == "" {
 		t.Errorf("%+v", got)
 	}
+	if said, err := ask(t.Context(), s.config.Address, request{Verb: "health"}); err != nil || said.Count != 2 || len(said.State.Logs) != 0 || !said.State.Healthy || said.State.Next.IsZero() {
+		t.Errorf("of its health it says %+v, %v", said, err)
+	}
 }
 
 // One that keeps its file is found out, is rotated in place from then on, and

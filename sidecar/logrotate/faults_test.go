@@ -2,9 +2,12 @@ package logrotate
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -159,4 +162,39 @@ func TestAnotherProcessRotates(t *testing.T) {
 	}
 	dir.Close()
 	s.eventually("it rotates", func() bool { return s.state().Healthy })
+}
+
+// Told to stop in the middle of thousands of logs, it sets no more of them aside.
+func TestStopsBetweenLogs(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, nil)
+	var aside atomic.Int64
+	var once sync.Once
+	reached := make(chan struct{})
+	s.config.Now = func() time.Time { return time.Now().AddDate(0, 0, 2) } // all are due
+	s.config.Step = func(name string) {
+		switch name {
+		case "set aside":
+			aside.Add(1)
+		case "create archive":
+			once.Do(func() {
+				close(reached)
+				time.Sleep(100 * time.Millisecond) // until it is told to stop
+			})
+		}
+	}
+	const logs = together + 10
+	for i := range logs {
+		s.write(fmt.Sprintf("agent-%d.log", i), "a line\n")
+	}
+	s.start()
+	<-reached
+	s.stop()
+	if n := aside.Load(); n != together {
+		t.Errorf("%d of %d were set aside", n, logs)
+	}
+	live, err := filepath.Glob(s.path("*.log"))
+	if err != nil || len(live) != logs-together {
+		t.Errorf("%d are left as they were, %v", len(live), err)
+	}
 }

@@ -62,10 +62,12 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	for _, problem := range k.folder.Problems {
 		k.journal.write(Event{Event: EventProblem, Problem: problem.Error(), Fix: "nothing is lost: it is found out again"})
 	}
-	if _, err := k.folder.Abilities(); err != nil {
+	// Without room it is tried again with the first rotation. Removing what is not kept
+	// any longer may be what makes room.
+	if _, err := k.folder.Abilities(); err != nil && !full(err) {
 		return err
 	}
-	if k.records, err = readRecords(d.config.State); err != nil {
+	if k.records, err = readRecords(d.config.State, d.config.Now()); err != nil {
 		k.journal.write(Event{Event: EventProblem, Problem: err.Error(), Fix: "nothing is lost: each log is rotated when its next period begins"})
 	}
 	if k.watcher, err = newWatcher(d.config.Folder); err != nil {
@@ -74,6 +76,8 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	k.saver = newSaver(k.folder, k.config)
+	// Those whose writers ended while nobody looked, and are about to come back.
+	k.saver.save(k.saver.all())
 	seen, changes, failed := make(chan []change), make(chan []change), make(chan error, 1)
 	go func() { failed <- k.watcher.read(ctx, seen) }()
 	go k.saver.forward(ctx, seen, changes)
@@ -264,7 +268,7 @@ func (k *keeper) cure(r *record, base string) {
 // fix says what to do about an error.
 func fix(err error) string {
 	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case full(err):
 		return "make room in the volume of the logs: remove archives, or keep fewer (INMANTA_LOGROTATE_KEEP, INMANTA_LOGROTATE_MAX_TOTAL); it is tried again by itself"
 	case errors.Is(err, unix.EROFS):
 		return "find out why the volume of the logs is read-only (on the host: dmesg); it is tried again by itself"
@@ -274,12 +278,16 @@ func fix(err error) string {
 	return "nothing is lost; it is tried again by itself"
 }
 
-// conclude removes what is not kept any longer, and notes what changed.
-func (k *keeper) conclude(w wish) error {
+// full says whether it is for want of room that something could not be done.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// conclude removes what is not kept any longer, unless a pass that is cut short has
+// not said yet what that is, and notes what changed.
+func (k *keeper) conclude(ctx context.Context, w wish) error {
 	if _, err := k.relist(w); err != nil {
 		return err
 	}
-	if k.prune(w) {
+	if ctx.Err() == nil && k.prune(w) {
 		if _, err := k.relist(w); err != nil {
 			return err
 		}

@@ -35,12 +35,15 @@ func (k *keeper) pass(ctx context.Context, w wish) error {
 		return err
 	}
 	for some := range slices.Chunk(logs, together) {
+		if ctx.Err() != nil {
+			break // what is not set aside yet stays where it is
+		}
 		k.rotate(ctx, some, w, now)
 		if err := k.folder.Unfinished(); err != nil {
 			return err
 		}
 	}
-	return k.conclude(w)
+	return k.conclude(ctx, w)
 }
 
 // together is how many logs are rotated at a time: what is known of each while it
@@ -95,8 +98,8 @@ func (k *keeper) tasks(logs []rotation.Log, aside []rotation.File, taken map[str
 				goesOn := yield(rotation.Task{
 					Segment: segment, Format: formats[p.Compression.Format], Level: p.Compression.Level,
 					// What came after it must stay after it.
-					Renewed: live || segment.Name.Time.Before(newest),
-					Take:    first || taken[l.Name] || !live && !segment.Name.Time.Before(newest), Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
+					Renewed: live || segment.Name.Time.Before(newest), Pieces: l.Pieces(segment),
+					Take: first || taken[l.Name] || !live && !segment.Name.Time.Before(newest), Empty: p.IfEmpty, CopyTruncate: p.CopyTruncate,
 				})
 				if !goesOn {
 					return

@@ -72,10 +72,16 @@ func (k *keeper) retained(files []rotation.File) []policy.Archive {
 }
 
 // made is when an archive was made. The numbered ones of logrotate do not say, and
-// those from when the clock was ahead not the truth; none was written to since.
+// those from when the clock was ahead not the truth; none was written to since. One
+// of ours, of a writer that held on to what was set aside, for weeks perhaps, is as
+// old as the last line in it.
 func made(file rotation.File, now time.Time) time.Time {
-	if file.Name.Kind == archive.Numbered || file.Name.Time.After(now.Add(25*time.Hour)) {
+	late := file.Name.Kind == archive.Ours && file.Modified.Sub(file.Name.Time) > heldOn
+	if late || file.Name.Kind == archive.Numbered || file.Name.Time.After(now.Add(25*time.Hour)) {
 		return file.Modified
 	}
 	return file.Name.Time
 }
+
+// heldOn is longer than it takes to let go of a file.
+const heldOn = time.Hour

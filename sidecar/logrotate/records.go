@@ -38,6 +38,16 @@ const (
 	lastRetry  = 30 * time.Minute
 )
 
+// credible is a failure that was written down, perhaps by a clock that was a year
+// ahead: what failed is tried again no later than if it had failed just now.
+func (f failure) credible(now time.Time) failure {
+	f.Times = max(f.Times, 1)
+	if latest := now.Add(lastRetry); f.Retry.After(latest) {
+		f.Retry = latest
+	}
+	return f
+}
+
 // fail notes a failure, and says whether it is a new one.
 func (r *record) fail(base string, err error, now time.Time) (isNew bool) {
 	before := r.Failed[base]
@@ -76,7 +86,7 @@ const recordsFile = "logs.json"
 
 // readRecords reads the records. Those that cannot be read are begun anew from
 // what is in the folder of the logs.
-func readRecords(state string) (map[string]*record, error) {
+func readRecords(state string, now time.Time) (map[string]*record, error) {
 	records := map[string]*record{}
 	text, err := os.ReadFile(filepath.Join(state, recordsFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,6 +101,10 @@ func readRecords(state string) (map[string]*record, error) {
 	for name, r := range records {
 		if r == nil {
 			delete(records, name)
+			continue
+		}
+		for base, f := range r.Failed {
+			r.Failed[base] = f.credible(now)
 		}
 	}
 	return records, nil

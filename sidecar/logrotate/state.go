@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -140,7 +141,11 @@ func (k *keeper) logState(l rotation.Log, now time.Time) LogState {
 }
 
 func refusalText(r rotation.Refusal) string {
-	return fmt.Sprintf("%s is not rotated: %s", r.Base, r.Why)
+	base := r.Base
+	if quoted := strconv.Quote(base); quoted != `"`+base+`"` {
+		base = quoted // not whatever it does to a terminal
+	}
+	return fmt.Sprintf("%s is not rotated: %s", base, r.Why)
 }
 
 func archiveState(file rotation.File, now time.Time) ArchiveState {
@@ -172,6 +177,9 @@ const late = 2 * time.Minute
 // spare is room that is always needed, in bytes.
 const spare = 4 << 20
 
+// spareState is what the notes of a rotation need, in bytes.
+const spareState = 256 << 10
+
 // State is the keeper's state, and what there is to say of the folder right now.
 func (d *daemon) State() State {
 	s := *d.state.Load()
@@ -191,24 +199,35 @@ func (d *daemon) State() State {
 	case !s.Next.IsZero() && overdue > late && !d.busy.Load():
 		reasons = append(reasons, fmt.Sprintf("a rotation has been due since %s", s.Next.Format(time.RFC3339)))
 	}
-	// As who this serves, not as who it is.
-	if err := unix.Faccessat(unix.AT_FDCWD, d.config.Folder, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
-		reasons = append(reasons, fmt.Sprintf("%s cannot be read and written: %v", d.config.Folder, err))
+	free, wrong := usable(d.config.Folder)
+	reasons = append(reasons, wrong...)
+	if s.FreeBytes = free; len(wrong) == 0 && free < need {
+		reasons = append(reasons, fmt.Sprintf("%s has %d MiB free, and the next rotation may need %d: make room, or keep fewer archives", d.config.Folder, free>>20, need>>20))
 	}
-	var space unix.Statfs_t
-	if err := unix.Statfs(d.config.Folder, &space); err != nil {
-		reasons = append(reasons, fmt.Sprintf("%s: how much room there is cannot be found out: %v", d.config.Folder, err))
-	} else {
-		s.FreeBytes = int64(space.Bavail) * space.Bsize
-		if s.FreeBytes < need {
-			reasons = append(reasons, fmt.Sprintf("%s has %d MiB free, and the next rotation may need %d: make room, or keep fewer archives", d.config.Folder, s.FreeBytes>>20, need>>20))
-		}
-		if space.Files > 0 && space.Ffree < 16 {
-			reasons = append(reasons, fmt.Sprintf("%s has room for %d more files only: remove some", d.config.Folder, space.Ffree))
-		}
+	free, wrong = usable(d.config.State)
+	reasons = append(reasons, wrong...)
+	if len(wrong) == 0 && free < spareState {
+		reasons = append(reasons, fmt.Sprintf("%s has %d KiB free, and without a note of it nothing is rotated: make room there", d.config.State, free>>10))
 	}
 	s.Reasons, s.Healthy = reasons, len(reasons) == 0
 	return s
+}
+
+// usable is how many bytes are free in the file system of a folder, and what is
+// wrong with it.
+func usable(folder string) (free int64, wrong []string) {
+	// As who this serves, not as who it is.
+	if err := unix.Faccessat(unix.AT_FDCWD, folder, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		wrong = append(wrong, fmt.Sprintf("%s cannot be read and written: %v", folder, err))
+	}
+	var space unix.Statfs_t
+	if err := unix.Statfs(folder, &space); err != nil {
+		return 0, append(wrong, fmt.Sprintf("%s: how much room there is cannot be found out: %v", folder, err))
+	}
+	if space.Files > 0 && space.Ffree < 16 {
+		wrong = append(wrong, fmt.Sprintf("%s has room for %d more files only: remove some", folder, space.Ffree))
+	}
+	return int64(space.Bavail) * space.Bsize, wrong
 }
 
 // What LogState.Result is where nothing was wrong.

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Kind is who named an archive, and so what its name tells.
@@ -98,7 +100,8 @@ func Parse(base string) (name Name, is bool) {
 
 // CheckLog refuses names that no log can have here: one that is not the name of
 // a file in the folder, is hidden, is so long that those of its archives are too
-// long for a file system, or has the form of an archive's.
+// long for a file system, cannot be written down and read again as text, or has
+// the form of an archive's.
 func CheckLog(log string) error {
 	switch {
 	case log == "":
@@ -109,6 +112,9 @@ func CheckLog(log string) error {
 		return fmt.Errorf("%q: the name of a log does not begin with a dot", log)
 	case strings.ContainsAny(log, "/\x00"):
 		return fmt.Errorf("%q: the name of a log has no slash and no NUL", log)
+	case !utf8.ValidString(log), strings.ContainsFunc(log, unicode.IsControl):
+		// What goes on is noted by name, and names are told to people's terminals.
+		return fmt.Errorf("%q: the name of a log is text, without control characters", log)
 	}
 	if of, is := split(log); is {
 		return fmt.Errorf("%q: this is the name of an archive, of %q", log, of.Log)

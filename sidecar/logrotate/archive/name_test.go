@@ -71,7 +71,7 @@ func TestNamesThatAreNoArchives(t *testing.T) {
 
 func TestLogsThatCannotBe(t *testing.T) {
 	for _, log := range []string{
-		"", ".", "..", ".hidden.log", "a/b.log", "/a", "a\x00", strings.Repeat("x", 201),
+		"", ".", "..", ".hidden.log", "a/b.log", "/a", "a\x00", "a\xff.log", "a\n.log", "a\x1b[2J.log", strings.Repeat("x", 201),
 		"server.log.1", "server.log-20261127", "server.log-20261127T062412Z.gz", "server.log-20261127T062412Z.xz",
 	} {
 		if CheckLog(log) == nil {
@@ -81,7 +81,7 @@ func TestLogsThatCannotBe(t *testing.T) {
 			t.Errorf("%q has the archive %s", log, name)
 		}
 	}
-	for _, log := range []string{"server.log", agentLog, "a..b", "-", "x-2026", "x.log.gz", "x.1a", "ü\n.log", strings.Repeat("x", 200)} {
+	for _, log := range []string{"server.log", agentLog, "a..b", "-", "x-2026", "x.log.gz", "x.1a", "ü .log", strings.Repeat("x", 200)} {
 		if err := CheckLog(log); err != nil {
 			t.Error(err)
 		}

@@ -336,3 +336,44 @@ func TestDiskThatFails(t *testing.T) {
 	}
 	runs(t, what, nil).mended(books)
 }
+
+// The disk is full when it starts, with its notes on it, too. It is told to keep
+// less, which is what makes room, so that comes before anything that needs some.
+func TestFullAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"ext4", "tmpfs"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := small(t, name)
+			if !fs.there(t) {
+				return
+			}
+			folder := fs.mount(t)
+			what := taskIn(t, folder)
+			what.State = owned(t, filepath.Join(filepath.Dir(folder), "state"))
+			b := keep(t, folder, "server.log", os.O_APPEND)
+			s := runs(t, what, map[string]string{"SCHEDULE": "daily", "COMPRESSION": "none"})
+			for range 4 {
+				b.write(20_000)
+				b.close()
+				s.fine()
+				s.must("advance 86400")
+				b = keep(t, folder, "server.log", os.O_APPEND)
+			}
+			s.settled()
+			s.finish()
+			before := len(archivesOf(t, folder, b.name))
+			fill(t, filepath.Dir(folder), 0)
+			what.Clock = time.Now().Add(5 * 24 * time.Hour).Unix()
+			s = runs(t, what, map[string]string{"SCHEDULE": "daily", "COMPRESSION": "none", "KEEP": "1"})
+			eventually(t, func() error {
+				if after := len(archivesOf(t, folder, b.name)); before < 4 || after != 1 {
+					return fmt.Errorf("of %d archives %d are left", before, after)
+				}
+				return nil
+			})
+			s.healthy()
+			s.finish()
+		})
+	}
+}

@@ -1,14 +1,12 @@
 package proof
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A second sidecar on the same logs says so and waits; when the first is killed,
@@ -87,64 +85,6 @@ func TestLogrotateAlsoRunning(t *testing.T) {
 		t.Error(total)
 	}
 	t.Log(total)
-}
-
-// `tail -F` follows a log across rotations, to its last line. Of a writer that
-// reopens it says no line twice; it goes on to the new file when it sees one, and
-// may leave what was just written to the old one unsaid. Of a log that is taken
-// beneath its writer it begins anew with what is left, so that it says some lines
-// twice, and those that went into an archive before it came by not at all. In the
-// archives and the log they all are.
-func TestTailFollows(t *testing.T) {
-	t.Parallel()
-	t.Log("NOT RUN: fluent-bit and vector, which no package registry has")
-	fs := on(t, "ext4")
-	if !fs.there(t) {
-		return
-	}
-	for _, kind := range []string{"watched", "append"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			folder := fs.mount(t)
-			path := filepath.Join(folder, "server.log")
-			w := start(t, writer{ID: "w", Kind: kind, Path: path, Rate: 500})
-			var said bytes.Buffer
-			tail := exec.Command("tail", "-n", "+1", "-s", "0.1", "-F", path)
-			tail.Stdout = &said
-			if err := tail.Start(); err != nil {
-				t.Fatal(err)
-			}
-			s := runs(t, taskIn(t, folder), nil)
-			const rotations = 6
-			for range rotations {
-				w.wait(200)
-				s.fine()
-			}
-			w.wait(100)
-			w.tell("pause")
-			time.Sleep(500 * time.Millisecond) // it looks ten times a second
-			_ = tail.Process.Kill()
-			_ = tail.Wait()
-			w.stop()
-			s.rest()
-			want(t, folder, "server.log", w.acknowledged(path))
-
-			var total sum
-			writers := map[string]*seen{}
-			for line := range bytes.Lines(said.Bytes()) {
-				total.take(bytes.Trim(line, "\x00"), writers)
-			}
-			total.missing(w.acknowledged(path), writers)
-			total.examples = nil
-			t.Logf("tail -F, %s: %v", kind, total)
-			if kind == "watched" && (total.lost*20 > total.lines || total.doubled > 0) {
-				t.Error(total)
-			}
-			if last := w.acknowledged(path)["w"]; writers["w"] == nil || writers["w"].last != last {
-				t.Errorf("it did not say the last line, %d", last)
-			}
-		})
-	}
 }
 
 // Whoever writes through FUSE: what cannot be had there is not done.

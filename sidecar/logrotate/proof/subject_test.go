@@ -277,7 +277,7 @@ func (r *rotator) settle() (answer, error) {
 		for _, one := range all {
 			for _, segment := range one.Segments {
 				tasks = append(tasks, rotation.Task{
-					Segment: segment, Format: r.Format, Renewed: one.Live != nil, Take: true, CopyTruncate: r.CopyTruncate,
+					Segment: segment, Format: r.Format, Renewed: one.Live != nil, Take: true, Pieces: one.Pieces(segment), CopyTruncate: r.CopyTruncate,
 				})
 			}
 		}

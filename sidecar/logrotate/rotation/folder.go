@@ -96,13 +96,12 @@ func (f *Folder) open() (err error) {
 			return fmt.Errorf("opening the lock for readers: %w", err)
 		}
 	}
+	known := true
 	if f.writers, err = readWriters(f.state); err != nil {
+		known = false
 		f.Problems = append(f.Problems, fmt.Errorf("reading what was known of the writers: %w", err))
 	}
-	if err := f.recover(); err != nil {
-		return err
-	}
-	return nil
+	return f.recover(known)
 }
 
 // Close lets go of the folder.
@@ -203,6 +202,18 @@ func (l Log) Newest() time.Time {
 		}
 	}
 	return newest
+}
+
+// Pieces is the highest number of the archives that were taken from a segment in
+// place, whatever they are compressed with: the next one comes after them.
+func (l Log) Pieces(segment File) int {
+	highest := 0
+	for _, file := range l.Archives {
+		if file.Name.Kind == archive.Ours && file.Name.Time.Equal(segment.Name.Time) {
+			highest = max(highest, file.Name.Part)
+		}
+	}
+	return highest
 }
 
 // Refusal is a file that has a log's name and is not rotated.

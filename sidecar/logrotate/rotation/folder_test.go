@@ -81,7 +81,7 @@ func (l *logs) settle() []Outcome {
 	var tasks []Task
 	for _, one := range l.all() {
 		for _, segment := range one.Segments {
-			tasks = append(tasks, Task{Segment: segment, Format: archive.Gzip, Renewed: one.Live != nil, Take: true})
+			tasks = append(tasks, Task{Segment: segment, Format: archive.Gzip, Renewed: one.Live != nil, Take: true, Pieces: one.Pieces(segment)})
 		}
 	}
 	outcomes := l.settles(tasks...)

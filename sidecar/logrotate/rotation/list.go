@@ -49,6 +49,9 @@ func (f *Folder) List(match func(log string) bool) ([]Log, []Refusal, error) {
 			continue
 		}
 		why := is.unfit()
+		if archived && !segment(name) && is.mode&unix.S_IFMT == unix.S_IFREG {
+			why = "" // it is not changed any more: that of a backup may be its second name
+		}
 		if why == "" {
 			// Names are given to it, and have to be read again.
 			if err := archive.CheckLog(name.Log); err != nil {

@@ -80,7 +80,7 @@ func (f *Folder) takeAll(task Task, file *os.File, k knowledge, outcome *Outcome
 	// Whole blocks, and never all of it: what cannot be collapsed is not.
 	end := (is.size - 1) / f.can.Block * f.can.Block
 	most := int64(largestPiece)
-	for part := 1; start < end; {
+	for part := task.Pieces + 1; start < end; {
 		piece := archive.Range{Start: start, End: min(end, (start+most)/f.can.Block*f.can.Block)}
 		name, next, err := f.freeName(task, part)
 		if err != nil {
@@ -272,7 +272,7 @@ func (f *Folder) collapse(file *os.File, k knowledge) error {
 // are written between the last look and the truncation are lost: it is only done
 // where an operator allows it and nothing else frees the file's blocks.
 func (f *Folder) copyTruncate(task Task, file *os.File, is facts, k knowledge, outcome *Outcome) error {
-	name, _, err := f.freeName(task, 1)
+	name, _, err := f.freeName(task, task.Pieces+1)
 	if err != nil {
 		return err
 	}

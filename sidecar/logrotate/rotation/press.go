@@ -56,6 +56,9 @@ func (f *Folder) compress(temporary string, task Task, file *os.File, is facts, 
 	if err := f.press.Close(); err != nil {
 		return 0, err
 	}
+	// As old as its last line, which is no more than what it is kept by.
+	written := unix.NsecToTimespec(is.modified)
+	_ = unix.UtimesNanoAt(int(f.dir.Fd()), temporary, []unix.Timespec{written, written}, unix.AT_SYMLINK_NOFOLLOW)
 	// As readable as the log was.
 	return bytes, unix.Fchmod(int(to.Fd()), is.mode&0o777)
 }

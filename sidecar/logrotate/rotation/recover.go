@@ -12,8 +12,9 @@ import (
 )
 
 // recover brings to an end what a process before left half done. What it cannot
-// read of the notes is a problem, and found out from the files themselves.
-func (f *Folder) recover() error {
+// read of the notes is a problem, and found out from the files themselves; known
+// says whether the one of the writers could be read.
+func (f *Folder) recover(known bool) error {
 	bases, err := f.Bases()
 	if err != nil {
 		return err
@@ -46,6 +47,9 @@ func (f *Folder) recover() error {
 	f.options.Step("forget what was going on")
 	if err := f.removeState(intentFile); err != nil {
 		return err
+	}
+	if known && !compare {
+		return nil // it is as it was; where nothing more can be written, archives can still be removed
 	}
 	return f.writeState(writersFile, f.writers.list())
 }
@@ -215,7 +219,7 @@ func (f *Folder) holding(base string, name archive.Name) (begins bool, length in
 	} else if k.Gap != nil {
 		ranges = without(ranges, *k.Gap)
 	}
-	file, _, err := f.openFit(name.String(), unix.O_RDONLY)
+	file, _, err := f.openRegular(name.String(), unix.O_RDONLY)
 	if err != nil {
 		return false, 0, err
 	}

@@ -22,6 +22,8 @@ type Task struct {
 	Renewed bool
 	// Take: archive also what its writer keeps. Otherwise such a segment waits.
 	Take bool
+	// Pieces is the highest number of those that were taken from it before.
+	Pieces int
 	// Empty: also what is empty becomes an archive; else it is removed.
 	Empty bool
 	// CopyTruncate allows to truncate a file beneath its writer where nothing
@@ -126,11 +128,6 @@ func descriptors() int {
 // one that is held, it does what can be done.
 func (f *Folder) approach(task Task) (*free, Outcome) {
 	outcome := Outcome{Segment: task.Segment, Result: Failed}
-	can, err := f.Abilities()
-	if err != nil {
-		outcome.Err = err
-		return nil, outcome
-	}
 	file, is, err := f.openFit(task.Segment.Base, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		outcome.Result = Archived // somebody removed it
@@ -140,7 +137,8 @@ func (f *Folder) approach(task Task) (*free, Outcome) {
 		outcome.Err = err
 		return nil, outcome
 	}
-	if err := f.sys.lease(file); err == nil {
+	leased := f.sys.lease(file)
+	if leased == nil {
 		delete(f.watches, task.Segment.Base)
 		if task.Format == archive.Plain && is.size > 0 {
 			file.Close()
@@ -148,17 +146,22 @@ func (f *Folder) approach(task Task) (*free, Outcome) {
 			return nil, outcome
 		}
 		return &free{task: task, file: file, is: is}, outcome
-	} else if !errors.Is(err, errHeld) {
-		file.Close()
+	}
+	defer file.Close()
+	can, err := f.Abilities()
+	if err != nil {
+		outcome.Err = err
+		return nil, outcome
+	}
+	if !errors.Is(leased, errHeld) {
 		if uid := os.Geteuid(); can.Lease && uid != 0 && is.uid != uint32(uid) {
 			outcome.Err = fmt.Errorf("%s: it belongs to user %d and this is user %d, so it cannot be known whether it is still written to: give it the owner of the other logs", task.Segment.Base, is.uid, uid)
 			return nil, outcome
 		}
 		outcome.Result = Waiting
-		outcome.Why = fmt.Sprintf("this file system does not tell whether it is still written to (%v), so it is kept as it is", err)
+		outcome.Why = fmt.Sprintf("this file system does not tell whether it is still written to (%v), so it is kept as it is", leased)
 		return nil, outcome
 	}
-	defer file.Close()
 	return nil, f.held(task, file, is)
 }
 

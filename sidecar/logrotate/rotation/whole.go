@@ -90,7 +90,7 @@ func (f *Folder) begin(one free) part {
 			p.err = err
 			return p // only to be removed
 		}
-		if name, _, err = f.freeName(one.task, 1); err != nil {
+		if name, _, err = f.freeName(one.task, one.task.Pieces+1); err != nil {
 			p.err = err
 			return p
 		}
