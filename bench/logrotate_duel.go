@@ -105,14 +105,14 @@ func newRotationDuel(ctx context.Context, w *workshop) (*rotationDuel, error) {
 		return nil, err
 	}
 	d := &rotationDuel{w: w, text: filepath.Join(w.dir, "text")}
-	if err := d.start(ctx); err != nil {
+	if err := d.up(ctx); err != nil {
 		d.close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *rotationDuel) start(ctx context.Context) error {
+func (d *rotationDuel) up(ctx context.Context) error {
 	if err := d.w.rotationCompose(ctx, rotationFile, "up", "-d", "--no-deps", rotationService, zstdService, stockService); err != nil {
 		return err
 	}

@@ -49,10 +49,15 @@ func (g *ground) renew(ctx context.Context, d *rotationDuel, r *rotator) error {
 		}
 	}
 	g.mounted = r.logs
-	if err := errors.Join(r.empty(), d.w.engine.Start(ctx, r.id)); err != nil {
+	return errors.Join(r.empty(), d.start(ctx, r))
+}
+
+// start starts a rotator again and waits until it can be told to rotate.
+func (d *rotationDuel) start(ctx context.Context, r *rotator) error {
+	err := d.w.engine.Start(ctx, r.id)
+	if err != nil {
 		return err
 	}
-	var err error
 	if r.server, err = d.w.find(ctx, r.name); err != nil {
 		return err
 	}
@@ -71,7 +76,8 @@ func (g *ground) unmount() error {
 	return nil
 }
 
-// onGround lets each rotate what fill makes, on a new file system every time.
+// onGround lets each rotate what fill makes, on a new file system every time. They
+// have their volumes again afterwards.
 func (d *rotationDuel) onGround(ctx context.Context, times, archives int, fill func(r *rotator) error, rotators ...*rotator) (all []turn, err error) {
 	grounds := map[*rotator]*ground{}
 	for _, r := range rotators {
@@ -84,7 +90,9 @@ func (d *rotationDuel) onGround(ctx context.Context, times, archives int, fill f
 	defer func() {
 		for r, g := range grounds {
 			// Also after an interrupt, and not beneath its feet.
-			err = errors.Join(err, d.w.engine.Stop(context.WithoutCancel(ctx), r.id), g.unmount())
+			if err = errors.Join(err, d.w.engine.Stop(context.WithoutCancel(ctx), r.id), g.unmount()); err == nil {
+				err = d.start(ctx, r)
+			}
 		}
 	}()
 	anew := func(r *rotator) error { return errors.Join(grounds[r].renew(ctx, d, r), fill(r)) }
