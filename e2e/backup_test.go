@@ -262,6 +262,17 @@ func TestRestoreThatDoesNotServe(t *testing.T) {
 	s.says(s.must("backup", "ls").stdout, "FAILED")
 }
 
+// runningAndHalted are two environments of those names, as they are.
+func (s *stack) runningAndHalted() (running, halted *environment) {
+	s.t.Helper()
+	r := &rotator{stack: s, beside: s.server()}
+	running, halted = r.environment("running"), r.environment("halted")
+	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	return running, halted
+}
+
 // A backup that is killed while environments are halted for it leaves none halted,
 // and no file.
 func TestBackupKilled(t *testing.T) {
@@ -269,12 +280,7 @@ func TestBackupKilled(t *testing.T) {
 	s := newFragile(t)
 	g := newGate(t)
 	s.must("up")
-	r := &rotator{stack: s, beside: s.server()}
-	running := r.environment("running")
-	halted := r.environment("halted")
-	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
-		t.Fatal(err)
-	}
+	running, _ := s.runningAndHalted()
 	s.killed(g, to("packing", "POST", `^/containers/create$`, 2), "backup")
 	s.until("the environments are as they were", func() bool { return slices.Equal(s.environments(), []string{"halted halted", "running"}) })
 	// They are: somebody who halts them now has a reason, and no backup undoes that.
@@ -320,12 +326,7 @@ func TestUpResumesWhatABackupLeftHalted(t *testing.T) {
 	s := newFragile(t)
 	g := newGate(t)
 	s.must("up")
-	r := &rotator{stack: s, beside: s.server()}
-	r.environment("running")
-	halted := r.environment("halted")
-	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
-		t.Fatal(err)
-	}
+	_, halted := s.runningAndHalted()
 	s.struck(g, to("packing", "POST", `^/containers/create$`, 2), func(backup *os.Process) {
 		// Neither can do anything any more.
 		_ = backup.Signal(syscall.SIGSTOP)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -59,12 +58,7 @@ func TestBackupBehindALogin(t *testing.T) {
 	t.Parallel()
 	s := newFragile(t)
 	s.must("up")
-	r := &rotator{stack: s, beside: s.server()}
-	r.environment("running")
-	halted := r.environment("halted")
-	if err := s.call(http.MethodPost, "/api/v2/actions/environment/halt", halted.id, nil, nil); err != nil {
-		t.Fatal(err)
-	}
+	s.runningAndHalted()
 	s.write("docker-compose.login.yml", authentication)
 	s.must("--with", "login", "up")
 	states := func() string {
