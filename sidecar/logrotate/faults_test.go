@@ -198,3 +198,25 @@ func TestStopsBetweenLogs(t *testing.T) {
 		t.Errorf("%d are left as they were, %v", len(live), err)
 	}
 }
+
+// Where a rotation cannot be noted none is made, which it says before one is due.
+func TestNowhereForItsNotes(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, nil)
+	s.start()
+	s.eventually("it is healthy", func() bool { return s.state().Healthy })
+	if err := os.RemoveAll(s.config.State); err != nil {
+		t.Fatal(err)
+	}
+	said, err := ask(t.Context(), s.config.Address, request{Verb: "health"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said.State.Healthy || !strings.Contains(strings.Join(said.State.Reasons, "\n"), s.config.State+" cannot be read and written") {
+		t.Errorf("it is healthy: %t, because %q", said.State.Healthy, said.State.Reasons)
+	}
+	if err := os.Mkdir(s.config.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("it is healthy again", func() bool { return s.state().Healthy })
+}
