@@ -11,6 +11,7 @@ import (
 
 	"github.com/inmanta/inmanta-docker/backup"
 	"github.com/inmanta/inmanta-docker/engine"
+	"github.com/inmanta/inmanta-docker/orchestrator"
 	"github.com/inmanta/inmanta-docker/problem"
 	"github.com/inmanta/inmanta-docker/progress"
 	"github.com/inmanta/inmanta-docker/readiness"
@@ -141,15 +142,10 @@ func (s survey) resume(ctx context.Context, environments []string) error {
 	if err != nil {
 		return err
 	}
-	// What it says of an orchestrator that does not answer, resuming says better.
-	token, _ := s.askOrchestrator(ctx, containers, &status{}, true)
-	once, login, err := s.insider("resume", token, environments)
-	if err != nil {
-		return err
-	}
-	result, err := s.engine.StreamOnce(ctx, once, login, io.Discard)
-	if err == nil && result.ExitCode != 0 {
-		err = errors.New(result.Stderr)
+	token, err := s.askOrchestrator(ctx, containers, &status{}, true)
+	if !errors.Is(err, orchestrator.ErrLogin) {
+		// One that does not answer yet is asked until it does.
+		err = s.resumeWith(ctx, token, environments)
 	}
 	if err != nil {
 		return problem.Problem{
@@ -158,6 +154,18 @@ func (s survey) resume(ctx context.Context, environments []string) error {
 		}
 	}
 	return nil
+}
+
+func (s survey) resumeWith(ctx context.Context, token string, environments []string) error {
+	once, login, err := s.insider("resume", token, environments)
+	if err != nil {
+		return err
+	}
+	result, err := s.engine.StreamOnce(ctx, once, login, io.Discard)
+	if err == nil && result.ExitCode != 0 {
+		err = errors.New(result.Stderr)
+	}
+	return err
 }
 
 // resumeCutShort resumes the environments that a backup has left halted, as one does
@@ -179,8 +187,8 @@ func (a *app) resumeCutShort(ctx context.Context, u *ui.UI, s survey) error {
 	if err := s.endAbandoned(ctx, &record); err != nil || len(record.Halted) == 0 {
 		return err
 	}
-	if err := s.resumeLeft(ctx, &record); err != nil {
-		return err
+	if err := s.resumeLeft(ctx, &record); err != nil || len(record.Halted) > 0 {
+		return err // the latter where what was brought up has no orchestrator
 	}
 	u.Note(progress.Done, "environments that a backup had left halted are resumed")
 	return nil

@@ -51,14 +51,9 @@ func sql(ctx context.Context, c Container, container, name, statements string) (
 		return "", err
 	}
 	if result.ExitCode != 0 {
-		return "", fmt.Errorf("the database says: %s", lastLine(result.Stderr))
+		return "", fmt.Errorf("the database says: %s", printed.LastLine(result.Stderr))
 	}
 	return result.Stdout, nil
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
 }
 
 // Table is one table of the orchestrator's database.
@@ -125,7 +120,7 @@ func OpenSnapshot(ctx context.Context, c Streaming, container string) (*Snapshot
 	go func() {
 		code, err := c.Feed(ctx, container, serverUser, psql(User), in, out, said)
 		if err == nil && code != 0 {
-			err = fmt.Errorf("the database says: %s", lastLine(said.String()))
+			err = fmt.Errorf("the database says: %s", printed.LastLine(said.String()))
 		}
 		out.CloseWithError(errors.Join(err, io.EOF))
 		done <- err
@@ -205,7 +200,7 @@ select format('select json_build_object(''schema'', %L, ''name'', %L, ''rows'', 
 	go func() {
 		code, err := c.Feed(ctx, container, serverUser, psql(name), strings.NewReader(question), out, said)
 		if err == nil && code != 0 {
-			err = fmt.Errorf("the database says: %s", lastLine(said.String()))
+			err = fmt.Errorf("the database says: %s", printed.LastLine(said.String()))
 		}
 		out.Close()
 		ended <- err
@@ -272,7 +267,7 @@ func (s *Snapshot) Dump(ctx context.Context, c Streaming, w io.Writer, done func
 		return fmt.Errorf("dumping the database: %w", errors.Join(err, EndDumps(ending, c, s.container)))
 	}
 	if code != 0 {
-		return fmt.Errorf("dumping the database: pg_dump ends with %d: %s", code, lastLine(watcher.said.String()))
+		return fmt.Errorf("dumping the database: pg_dump ends with %d: %s", code, printed.LastLine(watcher.said.String()))
 	}
 	return nil
 }
@@ -287,7 +282,7 @@ func Load(ctx context.Context, c Streaming, container, name string, dump io.Read
 		return fmt.Errorf("loading the database: %w", err)
 	}
 	if code != 0 {
-		return fmt.Errorf("loading the database: pg_restore ends with %d: %s", code, lastLine(said.String()))
+		return fmt.Errorf("loading the database: pg_restore ends with %d: %s", code, printed.LastLine(said.String()))
 	}
 	return nil
 }
@@ -305,7 +300,7 @@ func Copy(ctx context.Context, c Streaming, from, name, to, into string) error {
 			"pg_dump", "--format=custom", "--compress=0", "--no-password", "--username=" + User, name,
 		}, nil, writer, said)
 		if err == nil && code != 0 {
-			err = fmt.Errorf("pg_dump ends with %d: %s", code, lastLine(said.String()))
+			err = fmt.Errorf("pg_dump ends with %d: %s", code, printed.LastLine(said.String()))
 		}
 		writer.CloseWithError(err)
 		dumped <- err
@@ -392,7 +387,7 @@ join pg_class c on c.oid = p.relid join pg_namespace n on n.oid = c.relnamespace
 		if err != nil {
 			continue // it only makes the figures coarser
 		}
-		name, tuples, _ := strings.Cut(lastLine(answer), "|")
+		name, tuples, _ := strings.Cut(printed.LastLine(answer), "|")
 		if rows, err := strconv.ParseFloat(tuples, 64); err == nil {
 			w.rows(name, rows)
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/inmanta/inmanta-docker/sidecar/printed"
 )
 
 // How far pg_dump is comes from what it says, and within a table from the server.
@@ -29,7 +31,7 @@ func TestWatcher(t *testing.T) {
 	if want := []int64{0, 100, 600, 1100, 1100}; !slices.Equal(told, want) {
 		t.Errorf("told %d, want %d", told, want)
 	}
-	if got := lastLine(w.said.String()); !strings.Contains(got, "lsm.service") {
+	if got := printed.LastLine(w.said.String()); !strings.Contains(got, "lsm.service") {
 		t.Errorf("the last it said is %q", got)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/inmanta/inmanta-docker/sidecar/printed"
 )
 
 // Names of the databases that a restore has besides the orchestrator's own.
@@ -119,7 +121,7 @@ func Place(ctx context.Context, c Container, container, folder string) (encoding
 	if err != nil {
 		return "", 0, err
 	}
-	fields := strings.Fields(lastLine(result.Stdout))
+	fields := strings.Fields(printed.LastLine(result.Stdout))
 	if result.ExitCode != 0 || len(fields) < 6 {
 		return "", 0, fmt.Errorf("asking for the room in %s: %s%s", folder, result.Stdout, result.Stderr)
 	}

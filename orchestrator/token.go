@@ -40,17 +40,12 @@ func Token(ctx context.Context, c Container, container string) (string, error) {
 		return "", fmt.Errorf("making a token: %w", err)
 	}
 	token := strings.TrimSpace(stdout.String())
-	if code != 0 || token == "" || strings.ContainsAny(token, " \r\n") {
-		return "", fmt.Errorf("making a token: %s", lastLine(stderr.String(), code))
+	if code == 0 && token != "" && !strings.ContainsAny(token, " \r\n") {
+		return token, nil
 	}
-	return token, nil
-}
-
-// lastLine is what a Python program says of why it ends.
-func lastLine(said string, code int) string {
-	lines := strings.Split(strings.TrimSpace(said), "\n")
-	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
-		return strings.TrimPrefix(last, "Exception: ")
+	why := strings.TrimPrefix(printed.LastLine(stderr.String()), "Exception: ")
+	if why == "" {
+		why = fmt.Sprintf("it ends with %d and says nothing", code)
 	}
-	return fmt.Sprintf("it ends with %d and says nothing", code)
+	return "", fmt.Errorf("making a token: %s", why)
 }

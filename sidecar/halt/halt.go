@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -67,11 +68,12 @@ func (o Orchestrator) Run(ctx context.Context, environments []string, in io.Read
 		case <-stop.Done():
 		}
 	}()
+	var halting []string
 	defer func() {
 		// Whatever was asked for to be halted, answered or not.
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), resumePatience)
 		defer cancel()
-		if failed := o.resume(again, environments); failed != nil {
+		if failed := o.resume(again, environments, halting); failed != nil {
 			err = errors.Join(err, failed)
 			return
 		}
@@ -81,7 +83,11 @@ func (o Orchestrator) Run(ctx context.Context, environments []string, in io.Read
 		return fmt.Errorf("saying so: %w", err)
 	}
 	for _, id := range environments {
-		if err := o.act(stop, "halt", id); err != nil {
+		err := o.act(stop, "halt", id)
+		if !errors.Is(err, errLogin) {
+			halting = append(halting, id)
+		}
+		if err != nil {
 			return fmt.Errorf("halting environment %s: %w", id, err)
 		}
 	}
@@ -99,25 +105,27 @@ func (o Orchestrator) Run(ctx context.Context, environments []string, in io.Read
 func (o Orchestrator) Resume(ctx context.Context, environments []string) error {
 	ctx, cancel := context.WithTimeout(ctx, resumePatience)
 	defer cancel()
-	return o.resume(ctx, environments)
+	return o.resume(ctx, environments, environments)
 }
 
 // errGone says that there is no such environment any more: nothing is halted.
 var errGone = errors.New("there is no such environment")
 
-// errLogin says that whoever asks is not let in, which asking again does not change.
+// errLogin says that whoever asks is not let in: nothing was done.
 var errLogin = errors.New("the orchestrator asks for a login")
 
-// resume tries until each is resumed or ctx ends.
-func (o Orchestrator) resume(ctx context.Context, environments []string) error {
+// resume tries until each is resumed or ctx ends. Those that are not among halting
+// were never halted from here: it does not insist where it is not let in. Of the
+// others it does, as an orchestrator that starts may let in nobody at first.
+func (o Orchestrator) resume(ctx context.Context, environments, halting []string) error {
 	var failures []error
 	for _, id := range environments {
 		for {
 			err := o.act(ctx, "resume", id)
-			if err == nil || errors.Is(err, errGone) {
+			if err == nil || errors.Is(err, errGone) || errors.Is(err, errLogin) && !slices.Contains(halting, id) {
 				break
 			}
-			if errors.Is(err, errLogin) || !wait(ctx) {
+			if !wait(ctx) {
 				failures = append(failures, fmt.Errorf("environment %s is left HALTED: %w", id, err))
 				break
 			}

@@ -92,10 +92,11 @@ func TestNothingIsLeftHalted(t *testing.T) {
 		refuses map[string]int
 		says    string
 	}{
-		"the second is refused":    {map[string]int{"halt b": 500}, "halting environment b"},
-		"a login is asked for":     {map[string]int{"halt a": 401}, "login"},
-		"resuming fails at first":  {map[string]int{"halt b": 500, "resume a": 503}, "halting environment b"},
-		"one is gone in the while": {map[string]int{"halt b": 500, "resume a": 404}, "halting environment b"},
+		"the second is refused":      {map[string]int{"halt b": 500}, "halting environment b"},
+		"a login is asked for":       {map[string]int{"halt a": 401}, "login"},
+		"resuming fails at first":    {map[string]int{"halt b": 500, "resume a": 503}, "halting environment b"},
+		"it lets in nobody at first": {map[string]int{"halt b": 500, "resume a": 403}, "halting environment b"},
+		"one is gone in the while":   {map[string]int{"halt b": 500, "resume a": 404}, "halting environment b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -178,7 +179,7 @@ func TestLogin(t *testing.T) {
 	if got := api.actions(); !slices.Equal(got, []string{"halt a", "resume a"}) || out.String() != Halting+"\n"+Halted+"\n"+Resumed+"\n" {
 		t.Errorf("asked for %q, and says %q", got, out.String())
 	}
-	if err := At(at.URL, "wrong").Run(t.Context(), []string{"a"}, strings.NewReader("enough\n"), io.Discard); err == nil {
+	if err := At(at.URL, "wrong").Run(t.Context(), []string{"a"}, in, io.Discard); err == nil {
 		t.Error("a wrong token does")
 	}
 }

@@ -2,6 +2,8 @@
 // however much that is.
 package printed
 
+import "strings"
+
 // Head keeps the beginning of what is written to it.
 type Head struct {
 	// Most is how much is kept, in bytes.
@@ -37,3 +39,9 @@ func (t *Tail) Write(p []byte) (int, error) {
 
 // String is what was kept.
 func (t *Tail) String() string { return string(t.kept[max(0, len(t.kept)-t.Most):]) }
+
+// LastLine is the last line of a text, which is where programs say why they end.
+func LastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+}

@@ -27,3 +27,12 @@ func TestWhatIsKeptOfWhatIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+func TestLastLine(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", " \n": "", "one": "one", "one\n two\r\n\n": "two"} {
+		if got := LastLine(text); got != want {
+			t.Errorf("of %q it is %q, want %q", text, got, want)
+		}
+	}
+}
