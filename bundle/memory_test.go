@@ -11,8 +11,9 @@ import (
 )
 
 // most is what a backup of any size may take of memory, to write and read at once:
-// a segment, what is read ahead, and what the collector has not seen to yet.
-const most = 24 << 20
+// segments, and what is read ahead. What the collector has not seen to yet comes on
+// top, and depends on the machine.
+const most = 16 << 20
 
 // A backup is larger than memory. Not at the same time as other tests: they have
 // memory of their own.
@@ -40,9 +41,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		if m.Parts[0].Size != long {
 			t.Errorf("%s: %d bytes were written", name, m.Parts[0].Size)
 		}
-		t.Logf("%s: 1 GiB in %v with at most %d KiB", name, time.Since(began).Round(time.Millisecond), (peak-before)>>10)
+		t.Logf("%s: 1 GiB in %v with at most %d KiB", name, time.Since(began).Round(time.Millisecond), (int64(peak)-int64(before))>>10)
 		if peak > before+most {
-			t.Errorf("%s: it takes %d bytes, more than %d", name, peak-before, most)
+			t.Errorf("%s: it takes %d bytes more than %d, and may take %d", name, peak-before, before, most)
 		}
 	}
 }
@@ -84,7 +85,9 @@ func writeLong(to io.Writer, recipients []age.Recipient, look func()) (err error
 	return err
 }
 
+// heap is what is in use, in bytes: garbage does not count.
 func heap() uint64 {
+	runtime.GC()
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
 	return now.HeapAlloc

@@ -134,9 +134,13 @@ func TestSSHWithoutKeys(t *testing.T) {
 	// The engine is to look sooner than it would.
 	s.write("keys.yml", "services: {ssh: {healthcheck: {interval: 1s, retries: 1, start_period: 1ms}}}\n")
 	s.stock("up -d ssh")
-	s.until("the engine finds it unhealthy", func() bool {
-		return s.docker("inspect", "-f", "{{.State.Health.Status}}", s.container()) == "unhealthy"
+	s.until("the engine finds it unhealthy for that", func() bool {
+		// Not for having asked before it listened.
+		return strings.Contains(s.docker("inspect", "-f", "{{.State.Health.Status}}{{range .State.Health.Log}}{{.Output}}{{end}}", s.container()), "INMANTA_AUTHORIZED_KEYS")
 	})
+	if health := s.docker("inspect", "-f", "{{.State.Health.Status}}", s.container()); health != "unhealthy" {
+		t.Errorf("without keys the container is %s", health)
+	}
 	s.ends(1, s.health(), "INMANTA_AUTHORIZED_KEYS")
 	if state := s.docker("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", s.container()); state != "running 0" {
 		t.Errorf("without keys the container is %s", state)
