@@ -289,18 +289,23 @@ func (e *environment) recorded() {
 	}
 }
 
-// restart halts the environment, whose scheduler then ends, and resumes it: the
-// next one begins with empty files, and what it runs prints when it deploys.
+// restart halts the environment, whose scheduler then ends, and resumes it at
+// once: the next one begins with empty files while children of the one before may
+// still have them, and what it runs prints when it deploys.
 func (e *environment) restart() {
 	e.t.Helper()
 	out := "agent-" + e.id + ".out"
+	runs := func() bool { return strings.Contains(e.top(e.server()), e.id+"/scheduler.cfg") }
+	executors := func() bool { return strings.Contains(e.top(e.server()), "inmanta: executor") }
+	e.until("it has such children", func() bool {
+		e.deploy()
+		return executors()
+	})
 	printed := e.must("logrotate", "show", out).stdout
 	if printed == "" {
 		e.t.Errorf("%s is empty: there is nothing to lose", out)
 	}
-	runs := func() bool { return strings.Contains(e.top(e.server()), e.id+"/scheduler.cfg") }
-	e.act("halt")
-	e.until("the scheduler has ended", func() bool { return !runs() })
+	e.act("halt") // it waits for the scheduler's end
 	e.act("resume")
 	e.until("the next scheduler runs", runs)
 	e.until("what it runs prints", func() bool {

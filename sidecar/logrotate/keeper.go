@@ -76,8 +76,7 @@ func (d *daemon) keep(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	k.saver = newSaver(k.folder, k.config)
-	// Those whose writers ended while nobody looked, and are about to come back.
-	k.saver.save(k.saver.all())
+	k.saver.begin()
 	seen, changes, failed := make(chan []change), make(chan []change), make(chan error, 1)
 	go func() { failed <- k.watcher.read(ctx, seen) }()
 	go k.saver.forward(ctx, seen, changes)

@@ -139,7 +139,7 @@ func (k *keeper) note(o rotation.Outcome, now time.Time, took time.Duration, fre
 			k.journal.write(Event{Event: EventWaiting, Log: log, Segment: o.Segment.Base, Why: o.Why})
 		}
 	case rotation.Archived:
-		if waited && !r.Reopens {
+		if waited && !r.Reopens && !truncates(log) {
 			r.Reopens, k.changed = true, true
 		}
 	case rotation.Kept:

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 	"github.com/inmanta/inmanta-docker/sidecar/logrotate/rotation"
 )
 
-// saver sets a log aside the moment its last writer has closed it, where the
-// next one would begin by truncating it. It does so whatever the keeper is busy
-// with, and hands on what happened.
+// saver sets a log aside the moment its writer has ended, where the next one
+// would begin by truncating it. It does so whatever the keeper is busy with, and
+// hands on what happened.
 type saver struct {
 	folder saves
 	config Config
@@ -33,7 +34,7 @@ type saver struct {
 
 // saves is what a saver needs of the folder.
 type saves interface {
-	Save(logs []string) rotation.Saved
+	Save(endings []rotation.Ending) rotation.Saved
 	Bases() ([]string, error)
 }
 
@@ -69,18 +70,36 @@ func (s *saver) keep(log string) bool {
 	s.mu.Lock()
 	s.kept[log] = true
 	s.mu.Unlock()
-	aside, _ := s.save([]string{log})
-	return len(aside) > 0
+	return len(s.save([]rotation.Ending{{Log: log, Sign: log}}).Aside) > 0
+}
+
+// begin saves those whose writers ended while nobody looked, and are about to come
+// back.
+func (s *saver) begin() { s.save(endings(s.all())) }
+
+// endings are what may have ended when logs were closed: their own writers; and
+// those of what a scheduler prints, which its children hold for up to a second
+// longer than it lives. Its log is its own, and it closes that first.
+func endings(closed []string) []rotation.Ending {
+	var all []rotation.Ending
+	for _, log := range closed {
+		all = append(all, rotation.Ending{Log: log, Sign: log})
+		if name, is := strings.CutSuffix(log, ".log"); is {
+			all = append(all, rotation.Ending{Log: name + ".out", Sign: log}, rotation.Ending{Log: name + ".err", Sign: log})
+		}
+	}
+	return all
 }
 
 // forward saves what is to be saved, and hands on what was seen as soon as
 // somebody takes it.
 func (s *saver) forward(ctx context.Context, seen <-chan []change, to chan<- []change) {
 	var pending []change
-	// again are logs that were said to be closed and are held all the same, and how
-	// often they are looked at yet: a close is told a moment before the file is
-	// free, and no more will be told of it. Mostly somebody else holds it.
-	again := map[string]int{}
+	// again are those whose signs were said to be closed and are held all the same,
+	// with until when they are looked at yet: a close is told a moment before the file
+	// is free, and no more will be told of it. Mostly somebody else holds it.
+	again := map[rotation.Ending]time.Time{}
+	soon := lookAgain
 	var later <-chan time.Time
 	for {
 		var out chan<- []change
@@ -88,48 +107,54 @@ func (s *saver) forward(ctx context.Context, seen <-chan []change, to chan<- []c
 			out = to
 		}
 		if later == nil && len(again) > 0 {
-			later = time.After(lookAgain)
+			later = time.After(soon)
 		}
+		var saved rotation.Saved
 		select {
 		case <-ctx.Done():
 			return
 		case changes := <-seen:
 			// What is being written to become an archive concerns nobody yet.
 			changes = slices.DeleteFunc(changes, func(c change) bool { return archive.Temporary(c.base) })
-			for _, log := range s.saveClosed(changes) {
-				again[log] = looksAgain
+			saved = s.save(endings(s.closed(changes)))
+			if len(saved.Held) > 0 && soon > lookAgain {
+				soon, later = lookAgain, nil
 			}
-			if pending = append(pending, changes...); len(pending) > mostPending {
-				pending = []change{{}} // look at everything
+			for _, e := range saved.Held {
+				again[e] = time.Now().Add(looksAgain)
 			}
-		case <-later:
-			later = nil
-			aside, held := s.save(slices.Collect(maps.Keys(again)))
-			left := again
-			again = map[string]int{}
-			for _, log := range held {
-				if left[log] > 1 {
-					again[log] = left[log] - 1
+			pending = append(pending, changes...)
+		case now := <-later:
+			soon, later = 2*soon, nil
+			saved = s.save(slices.Collect(maps.Keys(again)))
+			until := again
+			again = map[rotation.Ending]time.Time{}
+			for _, e := range saved.Held {
+				if now.Before(until[e]) {
+					again[e] = until[e]
 				}
-			}
-			for _, log := range aside {
-				pending = append(pending, change{base: log, mask: unix.IN_CLOSE_WRITE, saved: true})
 			}
 		case out <- pending:
 			pending = nil
 		}
+		for _, log := range saved.Aside {
+			pending = append(pending, change{base: log, mask: unix.IN_CLOSE_WRITE, saved: true})
+		}
+		if len(pending) > mostPending {
+			pending = []change{{}} // look at everything
+		}
 	}
 }
 
-// How soon a file is looked at again that was closed and is held, and how often.
+// How soon a file is looked at again that was closed and is held: twice as long
+// each time; and for how long.
 const (
-	lookAgain  = 100 * time.Millisecond
-	looksAgain = 5
+	lookAgain  = time.Millisecond
+	looksAgain = time.Second
 )
 
-// saveClosed saves the logs that were closed, notes with the changes which were
-// set aside, and says which are held.
-func (s *saver) saveClosed(changes []change) (held []string) {
+// closed are the logs that were.
+func (s *saver) closed(changes []change) []string {
 	var closed []string
 	for _, c := range changes {
 		switch {
@@ -140,16 +165,7 @@ func (s *saver) saveClosed(changes []change) (held []string) {
 		}
 	}
 	slices.Sort(closed)
-	aside, held := s.save(slices.Compact(closed))
-	saved := make(map[string]bool, len(aside))
-	for _, log := range aside {
-		saved[log] = true
-	}
-	for i := range changes {
-		c := &changes[i]
-		c.saved = c.mask&unix.IN_CLOSE_WRITE != 0 && saved[c.base]
-	}
-	return held
+	return slices.Compact(closed)
 }
 
 // all are the names in the folder, for when it is not known what happened.
@@ -164,21 +180,20 @@ func (s *saver) all() []string {
 // mostPending is how many changes are remembered one by one.
 const mostPending = 10_000
 
-// save saves those of the logs that are to be, and says which it did and which
-// somebody holds.
-func (s *saver) save(logs []string) (aside, held []string) {
+// save saves those of the logs that are to be.
+func (s *saver) save(endings []rotation.Ending) rotation.Saved {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := s.config.Now(); now.Sub(s.since).Abs() >= time.Hour {
 		s.count, s.since = map[string]int{}, now
 	}
-	logs = slices.DeleteFunc(logs, func(log string) bool {
-		_, ours := s.config.Policies.For(log)
-		return !ours || !s.kept[log] && !truncates(log) || s.count[log] >= savesAnHour
+	endings = slices.DeleteFunc(endings, func(e rotation.Ending) bool {
+		_, ours := s.config.Policies.For(e.Log)
+		return !ours || !s.kept[e.Log] && !truncates(e.Log) || s.count[e.Log] >= savesAnHour
 	})
-	saved := s.folder.Save(logs)
-	for _, log := range logs {
-		delete(s.failed, log)
+	saved := s.folder.Save(endings)
+	for _, e := range endings {
+		delete(s.failed, e.Log)
 	}
 	for log, err := range saved.Failed {
 		s.failed[log] = err.Error()
@@ -186,7 +201,7 @@ func (s *saver) save(logs []string) (aside, held []string) {
 	for _, log := range saved.Aside {
 		s.count[log]++
 	}
-	return saved.Aside, saved.Held
+	return saved
 }
 
 // notes say what is not saved, and why.

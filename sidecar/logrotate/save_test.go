@@ -2,6 +2,7 @@ package logrotate
 
 import (
 	"context"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -16,11 +17,14 @@ import (
 // heldFor is a folder whose logs are held the first times that they are asked for.
 type heldFor struct{ times int }
 
-func (h *heldFor) Save(logs []string) rotation.Saved {
+func (h *heldFor) Save(endings []rotation.Ending) (saved rotation.Saved) {
 	if h.times--; h.times >= 0 {
-		return rotation.Saved{Held: logs}
+		return rotation.Saved{Held: endings}
 	}
-	return rotation.Saved{Aside: logs}
+	for _, e := range endings {
+		saved.Aside = append(saved.Aside, e.Log)
+	}
+	return saved
 }
 
 func (*heldFor) Bases() ([]string, error) { return nil, nil }
@@ -46,6 +50,55 @@ func TestCloseThatIsToldTooEarly(t *testing.T) {
 		case <-end:
 			t.Fatal("it is not saved")
 		}
+	}
+}
+
+// A scheduler's children hold what it prints for a while after it has ended, and
+// the next one truncates that at once. The scheduler alone has its log open.
+func TestSavedWhileChildrenHoldIt(t *testing.T) {
+	t.Parallel()
+	s := newSidecar(t, nil)
+	s.write("agent-x.log", "")
+	s.start()
+	s.eventually("it is healthy", func() bool { return s.state().Healthy })
+	open := func(name string) *os.File {
+		file, err := os.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { file.Close() })
+		return file
+	}
+	say := func(to *os.File, line string) {
+		if _, err := io.WriteString(to, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, printed := open("agent-x.log"), open("agent-x.out")
+	say(log, "of the scheduler")
+	say(printed, "of the scheduler")
+	log.Close()
+	s.eventually("it is set aside", func() bool {
+		_, err := os.Stat(s.path("agent-x.out"))
+		return os.IsNotExist(err)
+	})
+	next := open("agent-x.out")
+	say(next, "of the next one")
+	say(printed, "of a child")
+	printed.Close()
+	s.eventually("it is archived", func() bool {
+		logs := s.state().Logs
+		return len(logs) == 2 && len(logs[1].Archives) == 1 && len(logs[1].Waiting) == 0
+	})
+	if got := s.stream("agent-x.out"); got != "of the scheduler\nof a child\nof the next one\n" {
+		t.Errorf("%q", got)
+	}
+	if writer := s.state().Logs[1].Writer; writer != "unknown" {
+		t.Errorf("its writer is said to be %q", writer)
+	}
+	// The scheduler that lives keeps what it prints.
+	if got, err := os.ReadFile(s.path("agent-x.out")); err != nil || string(got) != "of the next one\n" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -18,7 +18,7 @@ type change struct {
 	base   string
 	number int32
 	mask   uint32
-	// saved: it was set aside, for its last writer had closed it.
+	// saved: it was set aside, for its writer had ended.
 	saved bool
 }
 
