@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -301,21 +302,27 @@ func (s *stack) remove() {
 	}
 }
 
-// evidence shows what a failed scenario left.
+// evidence shows what a failed scenario left: little of each container, so that
+// what failed can be seen beside it.
 func (s *stack) evidence() {
 	label := "label=com.docker.compose.project=" + s.name
 	out, _ := exec.Command("docker", "ps", "-a", "--filter", label).CombinedOutput()
 	s.t.Logf("containers:\n%s", out)
 	ids, _ := exec.Command("docker", "ps", "-aq", "--filter", label).Output()
 	for _, id := range strings.Fields(string(ids)) {
-		out, _ := exec.Command("docker", "logs", "--tail", "20", id).CombinedOutput()
-		s.t.Logf("log of %s:\n%s", id, out)
+		out, _ := exec.Command("docker", "logs", "--tail", "10", id).CombinedOutput()
+		s.t.Logf("log of %s:\n%s", id, clipped(out))
 	}
 	// What its schedulers say is in files only.
-	if out, err := exec.Command("docker", "exec", s.server(), "sh", "-c", "tail -n 30 /var/log/inmanta/agent-*").CombinedOutput(); err == nil {
-		s.t.Logf("agents:\n%s", out)
+	if out, err := exec.Command("docker", "exec", s.server(), "sh", "-c", "tail -n 10 /var/log/inmanta/agent-*").CombinedOutput(); err == nil {
+		s.t.Logf("agents:\n%s", clipped(out))
 	}
 }
+
+var longLine = regexp.MustCompile(`(?m)^(.{300}).+$`)
+
+// clipped is a text without what is at the end of long lines.
+func clipped(text []byte) []byte { return longLine.ReplaceAll(text, []byte("${1}…")) }
 
 // result is what a command did.
 type result struct {
