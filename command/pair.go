@@ -107,11 +107,13 @@ func (s survey) order(ctx context.Context, n pair.Node, words ...string) error {
 }
 
 // How often the databases are asked while they are waited for, and how long one
-// of them may be down, silent, or refuse, before nobody waits for it any more: one
-// that is only just started may be any of these for a moment.
+// of them may be down or refuse before nobody waits for it any more: one that is
+// only just started may be either for a moment. One that runs and is silent is
+// waited for longer: a machine that starts everything at once answers late.
 const (
-	pairTick     = 300 * time.Millisecond
-	pairPatience = 15 * time.Second
+	pairTick       = 300 * time.Millisecond
+	pairPatience   = 15 * time.Second
+	silentPatience = time.Minute
 )
 
 // awaitPair waits until the pair is as it is to be, and says what both do
@@ -143,7 +145,11 @@ func (s survey) awaitPair(ctx context.Context, report progress.Report, done func
 			return now, nil
 		}
 		for _, n := range now.Nodes {
-			if since := stuck[n.Name]; !since.IsZero() && time.Since(since) > pairPatience {
+			patience := pairPatience
+			if n.ContainerState == "running" && !n.Answers {
+				patience = silentPatience
+			}
+			if since := stuck[n.Name]; !since.IsZero() && time.Since(since) > patience {
 				return now, stuckNode(n)
 			}
 		}

@@ -53,6 +53,9 @@ func agentFrozen(p *pair) {
 		said, err := p.order(standby, "failover", "--primary-is-dead")
 		return err != nil && strings.Contains(said, "still sends its log: it is alive")
 	})
+	if r := p.run("db", "status"); !strings.Contains(r.stdout, "silent: it does not answer") {
+		p.t.Errorf("of an agent that is stopped, db status says:\n%s%s", r.stdout, r.stderr)
+	}
 	c.goesOn()
 	p.signal(primary, syscall.SIGCONT)
 	if v := c.judge(); v.Terms != 1 {

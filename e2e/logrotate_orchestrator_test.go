@@ -222,10 +222,18 @@ func (e *environment) compile(first bool) {
 	e.t.Errorf("compile %d of %s does not end", e.compiled, e.id)
 }
 
-// deploy has everything deployed once more.
+// deploy has everything deployed once more, as soon as there is a scheduler to do it.
+// It is called beside the test's own goroutine.
 func (e *environment) deploy() {
-	if err := e.call(http.MethodPost, "/api/v1/deploy", e.id, map[string]string{"agent_trigger_method": "push_full_deploy"}, nil); err != nil {
-		e.t.Errorf("asking for a deployment: %v", err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		err := e.call(http.MethodPost, "/api/v1/deploy", e.id, map[string]string{"agent_trigger_method": "push_full_deploy"}, nil)
+		if err == nil {
+			return
+		}
+		if away := fmt.Sprint(http.StatusServiceUnavailable); !strings.Contains(err.Error(), away) || time.Now().After(deadline) {
+			e.t.Errorf("asking for a deployment: %v", err)
+			return
+		}
 	}
 }
 

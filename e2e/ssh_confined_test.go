@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,12 +99,13 @@ func crashOfOne(s *sidecar) {
 		at := s.sit(24, 80, "bash -c "+quoted(victim))
 		at.sees("\n")
 		line, _, _ := strings.Cut(at.all(), "\n")
-		pids := strings.Fields(line)
-		if len(pids) != 2 {
+		// A terminal may have echoed some of its input before that.
+		pids := regexp.MustCompile(`(\d+) (\d+)\r?$`).FindStringSubmatch(line)
+		if pids == nil {
 			s.t.Fatalf("the victim says %q", line)
 		}
 		// Its own process, and whatever started it, unless that is the server.
-		for _, pid := range []string{pids[1], pids[0]} {
+		for _, pid := range []string{pids[2], pids[1]} {
 			if pid != "1" {
 				s.sh("ssh sidecar kill -9 " + pid)
 			}

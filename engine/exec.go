@@ -22,7 +22,7 @@ type Result struct {
 // waits for it. What it prints is cut off at 1 MiB.
 func (e *Engine) Exec(ctx context.Context, container string, command []string, stdin string) (Result, error) {
 	fail := func(err error) (Result, error) {
-		return Result{}, fmt.Errorf("running %s in container %s: %w", command[0], container, err)
+		return Result{}, fmt.Errorf("running %s in container %s: %w", command[0], container, why(ctx, err))
 	}
 	running, err := e.start(ctx, container, client.ExecCreateOptions{Cmd: command})
 	if err != nil {
@@ -64,7 +64,7 @@ func (e *Engine) Stream(ctx context.Context, container, user string, command []s
 // does. With nil it stays open and empty, as it does for Stream.
 func (e *Engine) Feed(ctx context.Context, container, user string, command []string, stdin io.Reader, stdout, stderr io.Writer) (exitCode int, err error) {
 	fail := func(err error) (int, error) {
-		return 0, fmt.Errorf("running %s in container %s: %w", command[0], container, err)
+		return 0, fmt.Errorf("running %s in container %s: %w", command[0], container, why(ctx, err))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -81,11 +81,11 @@ func (e *Engine) Feed(ctx context.Context, container, user string, command []str
 		}()
 	}
 	if _, err := stdcopy.StdCopy(stdout, stderr, running.Reader); err != nil {
-		return fail(why(ctx, err))
+		return fail(err)
 	}
 	code, err := e.exitCode(ctx, running.id)
 	if err != nil {
-		return fail(why(ctx, err))
+		return fail(err)
 	}
 	return code, nil
 }
