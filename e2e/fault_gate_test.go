@@ -21,6 +21,10 @@ type gate struct {
 	// host is for DOCKER_HOST.
 	host string
 
+	// changing are the requests that change something and that the engine has not
+	// answered yet.
+	changing sync.WaitGroup
+
 	mu     sync.Mutex
 	moment moment
 	seen   int
@@ -64,6 +68,12 @@ func newGate(t *testing.T) *gate {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if changes.MatchString(r.Method + " " + r.URL.Path) {
+			// What has come this far is seen through by the engine, whoever asked for it.
+			g.changing.Add(1)
+			defer g.changing.Done()
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+		}
 		g.pass(r, false)
 		proxy.ServeHTTP(w, r)
 	})}
@@ -71,6 +81,13 @@ func newGate(t *testing.T) *gate {
 	t.Cleanup(func() { _ = server.Close() })
 	return g
 }
+
+// changes are the requests that make, start, stop, name or remove something.
+var changes = regexp.MustCompile(`^(DELETE |POST .*/(containers|networks|volumes)/(create|[^/]+/(rename|start|stop|kill|connect|disconnect))$)`)
+
+// settled waits until the engine has done all that it was asked for, also by
+// commands that are gone: what is looked at next must not still be on its way.
+func (g *gate) settled() { g.changing.Wait() }
 
 // engineTransport leads to the engine, whatever host is asked for.
 func engineTransport() *http.Transport {

@@ -41,6 +41,7 @@ func (s *stack) struck(g *gate, m moment, strike func(*os.Process), args ...stri
 	}
 	started <- cmd.Process
 	_ = cmd.Wait() // its code says it
+	g.settled()
 	r := s.discreet(result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()})
 	if !g.met() {
 		s.t.Fatalf("%v never came to %s: exit code %d\n%s%s", args, m.name, r.code, r.stdout, r.stderr)
