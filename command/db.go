@@ -199,7 +199,7 @@ func (s survey) followPrimary(ctx context.Context, u *ui.UI, since time.Time, pr
 	if _, ok := s.stack.Project.Services[topology.Orchestrator]; !ok {
 		return nil
 	}
-	if err := s.renewOrchestrator(ctx, primary, report); err != nil {
+	if _, err := s.renewOrchestrator(ctx, primary, report); err != nil {
 		return err
 	}
 	if err := s.waitFor(ctx, topology.Orchestrator, report); err != nil {
@@ -211,12 +211,12 @@ func (s survey) followPrimary(ctx context.Context, u *ui.UI, since time.Time, pr
 
 // renewOrchestrator restarts an orchestrator that was started before the primary's
 // container, or whatever it was started before if there is a new primary and none
-// is named: its connections are gone. It would find out within seconds and end by
-// itself, and until then seems to serve.
-func (s survey) renewOrchestrator(ctx context.Context, primary string, report progress.Report) error {
+// is named, and says whether there was one: its connections are gone. It would find
+// out within seconds and end by itself, and until then seems to serve.
+func (s survey) renewOrchestrator(ctx context.Context, primary string, report progress.Report) (renewed bool, err error) {
 	containers, err := readiness.Observe(ctx, s.engine.API(), s.stack.Project.Name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var since time.Time
 	for _, c := range containers {
@@ -231,12 +231,13 @@ func (s survey) renewOrchestrator(ctx context.Context, primary string, report pr
 		event := progress.Event{ID: "Container " + c.Name, Text: "Restarting", Detail: "its database is another one now", Status: progress.Working}
 		report(event)
 		if err := s.engine.Restart(ctx, c.ID); err != nil {
-			return err
+			return renewed, err
 		}
 		event.Text, event.Detail, event.Status = "Restarted", "", progress.Done
 		report(event)
+		renewed = true
 	}
-	return nil
+	return renewed, nil
 }
 
 // took is how long something took so far.
@@ -294,7 +295,7 @@ func (a *app) failover(ctx context.Context, acceptLoss bool) error {
 		}
 		report(progress.Event{ID: "Failover", Text: "Done", Status: progress.Done})
 		u.Note(progress.Done, fmt.Sprintf("%s is the primary (%s)", to.Name, took(began)))
-		if err := s.renewOrchestrator(ctx, "", report); err != nil {
+		if _, err := s.renewOrchestrator(ctx, "", report); err != nil {
 			return err
 		}
 		u.Note(progress.Warning, fmt.Sprintf("Nothing is acknowledged before %s is back, as a copy of %s: inmanta-docker db rejoin", gone.Name, to.Name))

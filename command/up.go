@@ -95,7 +95,9 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	report, stop := u.Progress()
 	var result readiness.Result
 	err = s.carryOut(limited, report)
-	release() // nothing is changed any more
+	if !s.outlivesDatabase() {
+		release() // nothing is changed any more
+	}
 	var both *pair.Status
 	if err == nil && !o.noWait {
 		result, both, err = s.await(limited, report)
@@ -135,10 +137,36 @@ func (a *app) turn(ctx context.Context, u *ui.UI) (release func(), err error) {
 	return func() {}, nil
 }
 
-// await waits until the deployment serves. Two databases are waited for until both
-// are in step; where that is not so in time, such as when a large one is copied,
-// the rest may serve all the same.
+// outlivesDatabase says whether an orchestrator is left as it is that may have been
+// started before its database.
+func (s survey) outlivesDatabase() bool {
+	return (s.changes(topology.Database) || s.changes(topology.Replica)) && !s.changes(topology.Orchestrator)
+}
+
+// await waits until the deployment serves. An orchestrator whose database was just
+// made anew seems to do so for a moment, before it notices and ends.
 func (s survey) await(ctx context.Context, report progress.Report) (result readiness.Result, both *pair.Status, err error) {
+	result, both, err = s.awaitOnce(ctx, report)
+	if err != nil || !s.outlivesDatabase() {
+		return result, both, err
+	}
+	primary := topology.Database
+	if both != nil {
+		primary = both.Primary
+	}
+	if primary == "" {
+		return result, both, nil // it is not known whose connections are gone
+	}
+	if renewed, err := s.renewOrchestrator(ctx, primary, report); err != nil || !renewed {
+		return result, both, err
+	}
+	return s.awaitOnce(ctx, report)
+}
+
+// awaitOnce waits until the deployment seems to serve. Two databases are waited for
+// until both are in step; where that is not so in time, such as when a large one is
+// copied, the rest may serve all the same.
+func (s survey) awaitOnce(ctx context.Context, report progress.Report) (result readiness.Result, both *pair.Status, err error) {
 	if !s.hasPair() {
 		result, err = readiness.Wait(ctx, s.engine.API(), s.watched(), report)
 		return result, nil, err

@@ -123,6 +123,7 @@ func TestDumpOfStandby(t *testing.T) {
 	s.until("it is behind", func() bool {
 		return p.sql(standby, "select count(*) from pg_stat_wal_receiver where status = 'streaming'") == "0"
 	})
+	p.sql(primary, "set local synchronous_commit = local; insert into kept select 44")
 	s.must("dump", "now")
 	of("while the standby is cut off", primary, "primary")
 	p.mend()

@@ -184,7 +184,7 @@ func (p *pair) catch(node, script string) (caught func()) {
 // until asks again and again: nothing tells whoever is outside.
 func (p *pair) until(what string, ok func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(150 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(150 * time.Millisecond) {
 		if ok() {
 			return
 		}

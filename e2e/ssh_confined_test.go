@@ -100,7 +100,7 @@ func crashOfOne(s *sidecar) {
 		at.sees("\n")
 		line, _, _ := strings.Cut(at.all(), "\n")
 		// A terminal may have echoed some of its input before that.
-		pids := regexp.MustCompile(`(\d+) (\d+)\r?$`).FindStringSubmatch(line)
+		pids := regexp.MustCompile(`(\d+) (\d+)`).FindStringSubmatch(line)
 		if pids == nil {
 			s.t.Fatalf("the victim says %q", line)
 		}

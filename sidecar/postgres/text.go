@@ -88,13 +88,15 @@ func serverConfig(c Config, o orders) string {
 }
 
 // connection is how the peer's server is reached as the replication user, in
-// libpq's words.
+// libpq's words. The receiver of the log does not mind connect_timeout, and no other
+// time limit is in force before it streams: tcp_user_timeout, in milliseconds, ends
+// what hangs there when the link was cut (tcp(7)).
 func connection(c Config, name string) string {
 	mode := "sslmode=prefer"
 	if c.Certificates != nil {
 		mode = "sslmode=verify-full sslrootcert=" + c.told("ca.crt")
 	}
-	return fmt.Sprintf("host=%s port=%d user=%s passfile=%s application_name=%s connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 %s",
+	return fmt.Sprintf("host=%s port=%d user=%s passfile=%s application_name=%s connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000 %s",
 		c.PeerHost, c.PeerPort, replicationUser, c.told(passFile), name, mode)
 }
 
