@@ -26,16 +26,18 @@ func confined(s *sidecar) {
 	}
 	defer session.Close()
 
-	var seen []string
-	for _, process := range s.processesOf(s.container()) {
-		seen = append(seen, process.command)
-		process.powerless(s.t)
-	}
-	for _, kind := range []string{"inmanta-sidecar ssh", "bash", "sftp"} {
-		if !slices.ContainsFunc(seen, func(command string) bool { return strings.Contains(command, kind) }) {
-			s.t.Errorf("of %s there is no process among %q", kind, seen)
+	kinds := []string{"inmanta-sidecar ssh", "bash", "sftp"}
+	s.until("there is a process of each of "+strings.Join(kinds, ", "), func() bool {
+		var seen []string
+		for _, process := range s.processesOf(s.container()) {
+			// Of one that is just becoming another the command is empty.
+			seen = append(seen, process.command+" "+process.status["Name"])
+			process.powerless(s.t)
 		}
-	}
+		return !slices.ContainsFunc(kinds, func(kind string) bool {
+			return !slices.ContainsFunc(seen, func(what string) bool { return strings.Contains(what, kind) })
+		})
+	})
 
 	// The server is process 1 of its container, and of another real uid than its sessions.
 	shell := func(line string) result { return s.sh("ssh sidecar " + quoted(line)) }
