@@ -75,12 +75,12 @@ func (s *saver) keep(log string) bool {
 
 // begin saves those whose writers ended while nobody looked, and are about to come
 // back.
-func (s *saver) begin() { s.save(endings(s.all())) }
+func (s *saver) begin() { s.save(endingsOf(s.all())) }
 
-// endings are what may have ended when logs were closed: their own writers; and
+// endingsOf are what may have ended when logs were closed: their own writers; and
 // those of what a scheduler prints, which its children hold for up to a second
 // longer than it lives. Its log is its own, and it closes that first.
-func endings(closed []string) []rotation.Ending {
+func endingsOf(closed []string) []rotation.Ending {
 	var all []rotation.Ending
 	for _, log := range closed {
 		all = append(all, rotation.Ending{Log: log, Sign: log})
@@ -116,7 +116,7 @@ func (s *saver) forward(ctx context.Context, seen <-chan []change, to chan<- []c
 		case changes := <-seen:
 			// What is being written to become an archive concerns nobody yet.
 			changes = slices.DeleteFunc(changes, func(c change) bool { return archive.Temporary(c.base) })
-			saved = s.save(endings(s.closed(changes)))
+			saved = s.save(endingsOf(s.closed(changes)))
 			if len(saved.Held) > 0 && soon > lookAgain {
 				soon, later = lookAgain, nil
 			}

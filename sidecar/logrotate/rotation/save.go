@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,11 @@ type Saved struct {
 // method is at work.
 func (f *Folder) Save(endings []Ending) Saved {
 	s := Saved{Failed: map[string]error{}}
+	// Mostly there is nothing to save, and readers are not kept out for that.
+	endings = slices.DeleteFunc(slices.Clone(endings), func(e Ending) bool {
+		is, err := look(f.dir, e.Log)
+		return errors.Is(err, unix.ENOENT) || err == nil && is.size == 0
+	})
 	if len(endings) == 0 {
 		return s
 	}
